@@ -1,0 +1,233 @@
+// The search for one order of the operations on one key that explains every answer (Wing and Gong,
+// with the memory of Lowe and porcupine: a set of operations done and the state they led to is tried
+// once). Iterative, because histories are long, and bounded, because the worst case is exponential.
+//
+// Four facts keep the usual case linear:
+//   1. An operation that fits and changes nothing can be placed at once: it never stands in the way.
+//   2. A write with unknown outcome need be placed only right before an operation that could not be
+//      explained as well without it; unused, it may still serve later.
+//   3. Versions only grow. A step that puts the key beyond the smallest version that an answer still
+//      to be explained names is a step too far; so acknowledged writes have just one order.
+//   4. Full prefixes of the set of done operations cost nothing to remember.
+
+import { must } from '../../src/kernel/assert.ts';
+import type { Operation } from './history.ts';
+import { OperationSet } from './operation-set.ts';
+import { covers, type KeyState, NEVER_WRITTEN, step } from './register-model.ts';
+
+export type SearchResult =
+  | { readonly type: 'found'; readonly steps: number }
+  | { readonly type: 'none'; readonly steps: number; readonly deepest: DeadEnd }
+  | { readonly type: 'undecided'; readonly steps: number };
+
+/** The point at which the most answers were explained. */
+export interface DeadEnd {
+  readonly explained: number;
+  /** The last operations of the order that led here, oldest first. */
+  readonly last: readonly Operation[];
+  readonly state: KeyState;
+  /** Operations that could have come next, and whose answers do not fit. */
+  readonly stuck: readonly Operation[];
+  /** Writes with unknown outcome that had not been used. */
+  readonly open: readonly Operation[];
+}
+
+const LAST_KEPT = 6;
+
+interface Frame {
+  readonly state: KeyState;
+  readonly candidates: readonly Candidate[];
+  next: number;
+  /** The step that led here; the first frame has none. */
+  readonly via: Candidate | undefined;
+  readonly parent: Frame | undefined;
+}
+
+interface Candidate {
+  readonly operation: Operation;
+  readonly index: number;
+  readonly isOpen: boolean;
+  /** The greatest version that the key may have before it; infinite when its answer names none. */
+  readonly versionBeforeMax: number;
+}
+
+/** `operations` are those of one key, in order of their starts, without those that failed. */
+export function searchOrder(operations: readonly Operation[], stepsMax: number): SearchResult {
+  return new OrderSearch(operations, stepsMax).run();
+}
+
+class OrderSearch {
+  readonly #answered: readonly Candidate[];
+  readonly #open: readonly Candidate[];
+  readonly #stepsMax: number;
+  readonly #answeredDone: OperationSet;
+  readonly #openDone: OperationSet;
+  /** The answered operations by the versions in their answers, and how many places of it are done. */
+  readonly #byVersion: readonly Candidate[];
+  readonly #placeByIndex: readonly number[];
+  readonly #placesDone: OperationSet;
+  readonly #tried = new Set<string>();
+  #steps = 0;
+  #deepest: Frame | undefined;
+  #deadEnd: DeadEnd | undefined;
+
+  constructor(operations: readonly Operation[], stepsMax: number) {
+    const isOpen = (operation: Operation): boolean => operation.ending.type === 'unknown';
+    this.#answered = operations
+      .filter((operation) => operation.ending.type === 'ok')
+      .map((operation, index) => candidate(operation, index));
+    this.#open = operations
+      .filter((operation) => isOpen(operation) && operation.action.type !== 'get')
+      .map((operation, index) => candidate(operation, index));
+    this.#stepsMax = stepsMax;
+    this.#answeredDone = new OperationSet(this.#answered.length);
+    this.#openDone = new OperationSet(this.#open.length);
+    this.#byVersion = this.#answered.toSorted((a, b) => compareVersions(a, b));
+    const places: number[] = [];
+    this.#byVersion.forEach(({ index }, place) => {
+      places[index] = place;
+    });
+    this.#placeByIndex = places;
+    this.#placesDone = new OperationSet(places.length);
+  }
+
+  run(): SearchResult {
+    let frame = this.#enter({ state: NEVER_WRITTEN, via: undefined, parent: undefined });
+    while (this.#answeredDone.size < this.#answered.length) {
+      const candidate = frame.candidates[frame.next];
+      frame.next += 1;
+      if (candidate === undefined) {
+        if (frame.via !== undefined) this.#unmark(frame.via);
+        if (frame.parent === undefined) return this.#none();
+        frame = frame.parent;
+        continue;
+      }
+      this.#steps += 1;
+      if (this.#steps > this.#stepsMax) return { type: 'undecided', steps: this.#steps };
+      frame = this.#tryNext(frame, candidate) ?? frame;
+    }
+    return { type: 'found', steps: this.#steps };
+  }
+
+  /** The frame behind this candidate, unless it does not fit, is of no use, or was tried before. */
+  #tryNext(frame: Frame, candidate: Candidate): Frame | undefined {
+    const state = step(frame.state, candidate.operation);
+    if (state === undefined) return undefined;
+    if (frame.via?.isOpen === true && frame.parent !== undefined) {
+      const without = step(frame.parent.state, candidate.operation);
+      if (without !== undefined && covers(without, state)) return undefined;
+    }
+    this.#mark(candidate);
+    const isUseful = state.version <= this.#versionMax() && this.#isNew(state);
+    if (isUseful) return this.#enter({ state, via: candidate, parent: frame });
+    this.#unmark(candidate);
+    return undefined;
+  }
+
+  /** The greatest version that leaves room for every answer that is still to be explained. */
+  #versionMax(): number {
+    let place = this.#placesDone.firstCandidate();
+    while (this.#placesDone.has(place)) place += 1;
+    return this.#byVersion[place]?.versionBeforeMax ?? Number.POSITIVE_INFINITY;
+  }
+
+  #isNew(state: KeyState): boolean {
+    const sets = `${this.#answeredDone.text()}|${this.#openDone.text()}`;
+    const key = `${sets}|${state.version}|${state.isExact}|${state.value ?? ''}`;
+    const isAbsent = state.value === undefined ? 'absent' : 'present';
+    const size = this.#tried.size;
+    this.#tried.add(`${key}|${isAbsent}`);
+    return this.#tried.size > size;
+  }
+
+  #enter(place: Pick<Frame, 'state' | 'via' | 'parent'>): Frame {
+    const frame: Frame = { ...place, candidates: this.#candidatesAt(place.state), next: 0 };
+    const explained = this.#answeredDone.size;
+    if (this.#deadEnd === undefined || explained > this.#deadEnd.explained) {
+      this.#deepest = frame;
+      this.#deadEnd = { explained, last: lastOf(frame), state: frame.state, stuck: [], open: [] };
+    }
+    return frame;
+  }
+
+  /** Operations that can come next: no other one that is left ended before they began. */
+  #candidatesAt(state: KeyState): readonly Candidate[] {
+    const answered: Candidate[] = [];
+    let firstEnd = Number.POSITIVE_INFINITY;
+    for (let at = this.#answeredDone.firstCandidate(); at < this.#answered.length; at += 1) {
+      if (this.#answeredDone.has(at)) continue;
+      const candidate = must(this.#answered[at], `No operation at ${at}`);
+      if (candidate.operation.start > firstEnd) break;
+      firstEnd = Math.min(firstEnd, endOf(candidate));
+      answered.push(candidate);
+    }
+    const possible = answered.filter((candidate) => candidate.operation.start <= firstEnd);
+    const free = possible.find((candidate) => step(state, candidate.operation) === state);
+    if (free !== undefined) return [free];
+    possible.sort((a, b) => endOf(a) - endOf(b));
+    for (const candidate of this.#open) {
+      if (candidate.operation.start > firstEnd) break;
+      if (!this.#openDone.has(candidate.index)) possible.push(candidate);
+    }
+    return possible;
+  }
+
+  #none(): SearchResult {
+    const deadEnd = must(this.#deadEnd, 'A search has at least one frame');
+    const candidates = this.#deepest?.candidates ?? [];
+    const operationsOf = (isOpen: boolean): readonly Operation[] =>
+      candidates.filter((one) => one.isOpen === isOpen).map((one) => one.operation);
+    const deepest = { ...deadEnd, stuck: operationsOf(false), open: operationsOf(true) };
+    return { type: 'none', steps: this.#steps, deepest };
+  }
+
+  #mark({ index, isOpen }: Candidate): void {
+    if (isOpen) {
+      this.#openDone.add(index);
+      return;
+    }
+    this.#answeredDone.add(index);
+    this.#placesDone.add(must(this.#placeByIndex[index], 'Each answer has a place'));
+  }
+
+  #unmark({ index, isOpen }: Candidate): void {
+    if (isOpen) {
+      this.#openDone.delete(index);
+      return;
+    }
+    this.#answeredDone.delete(index);
+    this.#placesDone.delete(must(this.#placeByIndex[index], 'Each answer has a place'));
+  }
+}
+
+function candidate(operation: Operation, index: number): Candidate {
+  const isOpen = operation.ending.type === 'unknown';
+  return { operation, index, isOpen, versionBeforeMax: versionBeforeMax(operation) };
+}
+
+function versionBeforeMax({ ending }: Operation): number {
+  if (ending.type !== 'ok' || ending.result.type === 'absent') return Number.POSITIVE_INFINITY;
+  const { result } = ending;
+  if (result.type === 'found') return result.version;
+  if (result.applied) return result.version - 1;
+  return result.existed ? result.version : Number.POSITIVE_INFINITY;
+}
+
+function compareVersions(a: Candidate, b: Candidate): number {
+  if (a.versionBeforeMax === b.versionBeforeMax) return a.index - b.index;
+  return a.versionBeforeMax < b.versionBeforeMax ? -1 : 1;
+}
+
+function endOf(candidate: Candidate): number {
+  return candidate.operation.end ?? Number.POSITIVE_INFINITY;
+}
+
+function lastOf(frame: Frame): readonly Operation[] {
+  const last: Operation[] = [];
+  let at: Frame | undefined = frame;
+  while (at?.via !== undefined && last.length < LAST_KEPT) {
+    last.unshift(at.via.operation);
+    at = at.parent;
+  }
+  return last;
+}
