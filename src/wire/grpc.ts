@@ -7,8 +7,15 @@
 
 import type { DescMessage, DescMethod, DescService, MessageInitShape } from '@bufbuild/protobuf';
 import { create, fromBinary, isMessage, toBinary } from '@bufbuild/protobuf';
-import type { MethodDefinition, ServiceClientConstructor, ServiceDefinition } from '@grpc/grpc-js';
-import { makeClientConstructor } from '@grpc/grpc-js';
+import type {
+  MethodDefinition,
+  ServiceClientConstructor,
+  ServiceDefinition,
+  ServiceError,
+} from '@grpc/grpc-js';
+import { Metadata, makeClientConstructor } from '@grpc/grpc-js';
+import { MatrixError } from '../kernel/errors.ts';
+import { ERROR_TRAILER, fromStatus, toStatus } from './status.ts';
 
 /** A whole message, or the fields of one. */
 type Sent = MessageInitShape<DescMessage>;
@@ -23,6 +30,22 @@ export function toServiceDefinition(service: DescService): ServiceDefinition {
 /** A client class for the service; `new` it with an address and credentials. Closing is the owner's duty. */
 export function toClientConstructor(service: DescService): ServiceClientConstructor {
   return makeClientConstructor(toServiceDefinition(service), service.typeName);
+}
+
+/** What a handler hands to grpc-js in order to fail a call. */
+export function toServiceError(error: MatrixError): ServiceError {
+  const { code, details, trailer } = toStatus(error);
+  const metadata = new Metadata();
+  if (trailer !== undefined) metadata.set(ERROR_TRAILER, Buffer.from(trailer));
+  return Object.assign(new Error(details), { code, details, metadata });
+}
+
+/** What a failed call means to its caller, whoever failed it: the peer, a proxy or grpc-js itself. */
+export function fromServiceError(error: Error & Partial<ServiceError>): MatrixError {
+  if (error.code === undefined) return MatrixError.from(error);
+  const value = error.metadata?.get(ERROR_TRAILER)[0];
+  const trailer = value instanceof Buffer ? value : undefined;
+  return fromStatus({ code: error.code, details: error.details ?? error.message, trailer });
 }
 
 function toMethodDefinition(method: DescMethod): MethodDefinition<Sent, Sent> {
