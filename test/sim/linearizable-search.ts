@@ -2,18 +2,21 @@
 // with the memory of Lowe and porcupine: a set of operations done and the state they led to is tried
 // once). Iterative, because histories are long, and bounded, because the worst case is exponential.
 //
-// Four facts keep the usual case linear:
+// Five facts keep the usual case linear:
 //   1. An operation that fits and changes nothing can be placed at once: it never stands in the way.
 //   2. A write with unknown outcome need be placed only right before an operation that could not be
 //      explained as well without it; unused, it may still serve later.
 //   3. Versions only grow. A step that puts the key beyond the smallest version that an answer still
 //      to be explained names is a step too far; so acknowledged writes have just one order.
-//   4. Full prefixes of the set of done operations cost nothing to remember.
+//   4. Writes with unknown outcome are offered sparingly: see `open-writes.ts`.
+//   5. Full prefixes of the set of done operations cost nothing to remember.
 
 import { must } from '../../src/kernel/assert.ts';
 import type { Operation } from './history.ts';
+import { type OpenWrite, OpenWrites, usesNoMore } from './open-writes.ts';
 import { OperationSet } from './operation-set.ts';
 import { covers, type KeyState, NEVER_WRITTEN, step } from './register-model.ts';
+import { versionBeforeMax } from './version-order.ts';
 
 export type SearchResult =
   | { readonly type: 'found'; readonly steps: number }
@@ -43,12 +46,20 @@ interface Frame {
   readonly parent: Frame | undefined;
 }
 
-interface Candidate {
+type Candidate = Answered | OpenCandidate;
+
+interface Answered {
+  readonly type: 'answered';
   readonly operation: Operation;
   readonly index: number;
-  readonly isOpen: boolean;
   /** The greatest version that the key may have before it; infinite when its answer names none. */
   readonly versionBeforeMax: number;
+}
+
+interface OpenCandidate {
+  readonly type: 'open';
+  readonly operation: Operation;
+  readonly write: OpenWrite;
 }
 
 /** `operations` are those of one key, in order of their starts, without those that failed. */
@@ -57,32 +68,33 @@ export function searchOrder(operations: readonly Operation[], stepsMax: number):
 }
 
 class OrderSearch {
-  readonly #answered: readonly Candidate[];
-  readonly #open: readonly Candidate[];
   readonly #stepsMax: number;
+  readonly #answered: readonly Answered[];
   readonly #answeredDone: OperationSet;
-  readonly #openDone: OperationSet;
-  /** The answered operations by the versions in their answers, and how many places of it are done. */
-  readonly #byVersion: readonly Candidate[];
+  readonly #open: OpenWrites;
+  /** The answered operations by the versions in their answers, and which places of it are done. */
+  readonly #byVersion: readonly Answered[];
   readonly #placeByIndex: readonly number[];
   readonly #placesDone: OperationSet;
-  readonly #tried = new Set<string>();
+  /** For each set of explained answers and each state: which open writes were used up. */
+  readonly #tried = new Map<string, string[]>();
   #steps = 0;
   #deepest: Frame | undefined;
   #deadEnd: DeadEnd | undefined;
 
   constructor(operations: readonly Operation[], stepsMax: number) {
-    const isOpen = (operation: Operation): boolean => operation.ending.type === 'unknown';
+    this.#stepsMax = stepsMax;
     this.#answered = operations
       .filter((operation) => operation.ending.type === 'ok')
-      .map((operation, index) => candidate(operation, index));
-    this.#open = operations
-      .filter((operation) => isOpen(operation) && operation.action.type !== 'get')
-      .map((operation, index) => candidate(operation, index));
-    this.#stepsMax = stepsMax;
+      .map((operation, index) => ({
+        type: 'answered',
+        operation,
+        index,
+        versionBeforeMax: versionBeforeMax(operation),
+      }));
     this.#answeredDone = new OperationSet(this.#answered.length);
-    this.#openDone = new OperationSet(this.#open.length);
-    this.#byVersion = this.#answered.toSorted((a, b) => compareVersions(a, b));
+    this.#open = new OpenWrites(operations);
+    this.#byVersion = this.#answered.toSorted(compareVersions);
     const places: number[] = [];
     this.#byVersion.forEach(({ index }, place) => {
       places[index] = place;
@@ -111,10 +123,10 @@ class OrderSearch {
 
   /** The frame behind this candidate, unless it does not fit, is of no use, or was tried before. */
   #tryNext(frame: Frame, candidate: Candidate): Frame | undefined {
-    const state = step(frame.state, candidate.operation);
+    const state = place(frame.state, candidate);
     if (state === undefined) return undefined;
-    if (frame.via?.isOpen === true && frame.parent !== undefined) {
-      const without = step(frame.parent.state, candidate.operation);
+    if (frame.via?.type === 'open' && frame.parent !== undefined) {
+      const without = place(frame.parent.state, candidate);
       if (without !== undefined && covers(without, state)) return undefined;
     }
     this.#mark(candidate);
@@ -131,13 +143,16 @@ class OrderSearch {
     return this.#byVersion[place]?.versionBeforeMax ?? Number.POSITIVE_INFINITY;
   }
 
+  /** False when the same was reached before with the same open writes, or fewer, used up. */
   #isNew(state: KeyState): boolean {
-    const sets = `${this.#answeredDone.text()}|${this.#openDone.text()}`;
-    const key = `${sets}|${state.version}|${state.isExact}|${state.value ?? ''}`;
-    const isAbsent = state.value === undefined ? 'absent' : 'present';
-    const size = this.#tried.size;
-    this.#tried.add(`${key}|${isAbsent}`);
-    return this.#tried.size > size;
+    const value = state.value === undefined ? 'absent' : `=${state.value}`;
+    const key = `${this.#answeredDone.text()}|${state.version}|${state.isExact}|${value}`;
+    const used = this.#open.usedText();
+    const before = this.#tried.get(key);
+    if (before?.some((fewer) => usesNoMore({ fewer, than: used })) === true) return false;
+    if (before === undefined) this.#tried.set(key, [used]);
+    else before.push(used);
+    return true;
   }
 
   #enter(place: Pick<Frame, 'state' | 'via' | 'parent'>): Frame {
@@ -152,7 +167,7 @@ class OrderSearch {
 
   /** Operations that can come next: no other one that is left ended before they began. */
   #candidatesAt(state: KeyState): readonly Candidate[] {
-    const answered: Candidate[] = [];
+    const answered: Answered[] = [];
     let firstEnd = Number.POSITIVE_INFINITY;
     for (let at = this.#answeredDone.firstCandidate(); at < this.#answered.length; at += 1) {
       if (this.#answeredDone.has(at)) continue;
@@ -165,60 +180,61 @@ class OrderSearch {
     const free = possible.find((candidate) => step(state, candidate.operation) === state);
     if (free !== undefined) return [free];
     possible.sort((a, b) => endOf(a) - endOf(b));
-    for (const candidate of this.#open) {
-      if (candidate.operation.start > firstEnd) break;
-      if (!this.#openDone.has(candidate.index)) possible.push(candidate);
-    }
-    return possible;
+    const versionNext = this.#versionMax();
+    const open = this.#open.candidates({ startMax: firstEnd, versionNext, state });
+    return [
+      ...possible,
+      ...open.map((write): Candidate => ({ type: 'open', operation: write.operation, write })),
+    ];
   }
 
   #none(): SearchResult {
     const deadEnd = must(this.#deadEnd, 'A search has at least one frame');
     const candidates = this.#deepest?.candidates ?? [];
-    const operationsOf = (isOpen: boolean): readonly Operation[] =>
-      candidates.filter((one) => one.isOpen === isOpen).map((one) => one.operation);
-    const deepest = { ...deadEnd, stuck: operationsOf(false), open: operationsOf(true) };
+    const operationsOf = (type: Candidate['type']): readonly Operation[] =>
+      candidates.filter((one) => one.type === type).map((one) => one.operation);
+    const deepest = { ...deadEnd, stuck: operationsOf('answered'), open: operationsOf('open') };
     return { type: 'none', steps: this.#steps, deepest };
   }
 
-  #mark({ index, isOpen }: Candidate): void {
-    if (isOpen) {
-      this.#openDone.add(index);
+  #mark(candidate: Candidate): void {
+    if (candidate.type === 'open') {
+      this.#open.take(candidate.write);
       return;
     }
-    this.#answeredDone.add(index);
-    this.#placesDone.add(must(this.#placeByIndex[index], 'Each answer has a place'));
+    this.#answeredDone.add(candidate.index);
+    this.#placesDone.add(this.#placeOf(candidate));
   }
 
-  #unmark({ index, isOpen }: Candidate): void {
-    if (isOpen) {
-      this.#openDone.delete(index);
+  #unmark(candidate: Candidate): void {
+    if (candidate.type === 'open') {
+      this.#open.giveBack(candidate.write);
       return;
     }
-    this.#answeredDone.delete(index);
-    this.#placesDone.delete(must(this.#placeByIndex[index], 'Each answer has a place'));
+    this.#answeredDone.delete(candidate.index);
+    this.#placesDone.delete(this.#placeOf(candidate));
+  }
+
+  #placeOf({ index }: Answered): number {
+    return must(this.#placeByIndex[index], `Answer ${index} has no place`);
   }
 }
 
-function candidate(operation: Operation, index: number): Candidate {
-  const isOpen = operation.ending.type === 'unknown';
-  return { operation, index, isOpen, versionBeforeMax: versionBeforeMax(operation) };
+/** The state after the candidate; a write whose version is known by reads gets exactly that. */
+function place(state: KeyState, candidate: Candidate): KeyState | undefined {
+  const next = step(state, candidate.operation);
+  if (next === undefined || candidate.type === 'answered') return next;
+  const { version } = candidate.write;
+  if (version === undefined) return next;
+  return next.version <= version ? { value: next.value, version, isExact: true } : undefined;
 }
 
-function versionBeforeMax({ ending }: Operation): number {
-  if (ending.type !== 'ok' || ending.result.type === 'absent') return Number.POSITIVE_INFINITY;
-  const { result } = ending;
-  if (result.type === 'found') return result.version;
-  if (result.applied) return result.version - 1;
-  return result.existed ? result.version : Number.POSITIVE_INFINITY;
-}
-
-function compareVersions(a: Candidate, b: Candidate): number {
+function compareVersions(a: Answered, b: Answered): number {
   if (a.versionBeforeMax === b.versionBeforeMax) return a.index - b.index;
   return a.versionBeforeMax < b.versionBeforeMax ? -1 : 1;
 }
 
-function endOf(candidate: Candidate): number {
+function endOf(candidate: Answered): number {
   return candidate.operation.end ?? Number.POSITIVE_INFINITY;
 }
 

@@ -183,17 +183,24 @@ describe('a bad history is refused', () => {
     const history = sequence(
       [put('a'), written(1)],
       [put('lost'), UNKNOWN],
-      [put('b'), written(2)],
-      [GET, found('a', 1)],
+      [put('b'), written(3)],
+      [GET, found('a', 4)],
       [put('later'), written(9)],
     );
     const verdict = checkLinearizable(history);
     assert.ok(verdict.type === 'violation');
     assert.match(verdict.explanation, /key "k"/);
-    assert.match(verdict.explanation, /impossible with this answer:\n\s+#3 .*get -> "a" version 1/);
+    assert.match(verdict.explanation, /impossible with this answer:\n\s+#3 .*get -> "a" version 4/);
     assert.match(verdict.explanation, /put "lost" -> unknown/);
     assert.doesNotMatch(verdict.explanation, /later"/);
   });
+});
+
+test('an answer older than one that was known before is explained by these two', () => {
+  const history = sequence([put('a'), written(1)], [put('b'), written(2)], [GET, found('a', 1)]);
+  const verdict = checkLinearizable(history);
+  assert.ok(verdict.type === 'violation');
+  assert.match(verdict.explanation, /went back.*\n.*#1 .*put "b".*\n.*\n.*#2 .*get -> "a"/);
 });
 
 describe('generated histories', () => {

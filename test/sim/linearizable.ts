@@ -5,6 +5,7 @@
 import { describeOperation, type Operation } from './history.ts';
 import { type DeadEnd, searchOrder } from './linearizable-search.ts';
 import { describeState } from './register-model.ts';
+import { findVersionConflict, type VersionConflict } from './version-order.ts';
 
 export type Verdict =
   | { readonly type: 'linearizable'; readonly steps: number }
@@ -27,6 +28,10 @@ export function checkLinearizable(
   let undecided: Verdict | undefined;
   let steps = 0;
   for (const [key, operations] of byKey(history)) {
+    const conflict = findVersionConflict(operations);
+    if (conflict !== undefined) {
+      return { type: 'violation', key, explanation: explainConflict(key, conflict) };
+    }
     const result = searchOrder(operations, stepsMax);
     if (result.type === 'none') {
       return { type: 'violation', key, explanation: explain(key, operations, stepsMax) };
@@ -72,6 +77,15 @@ function explain(key: string, operations: readonly Operation[], stepsMax: number
   }
   const culprit = operations.find((operation) => operation.end === ends[bad]);
   return writeExplanation({ key, culprit, deepest });
+}
+
+function explainConflict(key: string, { earlier, later }: VersionConflict): string {
+  return [
+    `The version of key ${JSON.stringify(key)} went back. This was answered:`,
+    `    ${describeOperation(earlier)}`,
+    '  before this was asked for, which knows only an older version:',
+    `    ${describeOperation(later)}`,
+  ].join('\n');
 }
 
 /** What was known at this position: later begins are not there, later answers are not known. */
