@@ -26,6 +26,7 @@ const errors = fc
 const HINTED = new MatrixError('EPOCH_NOT_MATCH', 'Shard 1 was split', {
   hint: {
     leader: { replicaId: 4, storeId: 2, term: 9 },
+    sessionFloor: Uint8Array.of(1, 2, 3),
     shards: [
       {
         id: 1,

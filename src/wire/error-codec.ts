@@ -27,6 +27,7 @@ export function toErrorMessage(error: MatrixError): ErrorMessage {
     retryAfterMs: Math.ceil(error.retryAfterMs ?? 0),
     ...(leader === undefined ? {} : { leader: toLeader(leader) }),
     shards: (error.hint?.shards ?? []).map(toShard),
+    ...(error.hint?.sessionFloor === undefined ? {} : { sessionFloor: error.hint.sessionFloor }),
   });
 }
 
@@ -67,11 +68,12 @@ function readHint(message: ErrorMessage): RouteHint | undefined {
   try {
     const leader = message.leader === undefined ? undefined : fromLeader(message.leader);
     const shards = message.shards.map(fromShard);
-    if (leader === undefined && shards.length === 0) return undefined;
-    return {
+    const hint: RouteHint = {
       ...(leader === undefined ? {} : { leader }),
       ...(shards.length === 0 ? {} : { shards }),
+      ...(message.sessionFloor.length === 0 ? {} : { sessionFloor: message.sessionFloor.slice() }),
     };
+    return Object.keys(hint).length === 0 ? undefined : hint;
   } catch (error) {
     // A hint is only advice, and a broken one is none; anything else is a bug of ours.
     if (error instanceof MatrixError) return undefined;
