@@ -82,6 +82,14 @@ export class Core {
     return { term: this.#term, vote: this.#vote, commit: this.log.commit };
   }
 
+  /**
+   * False for a replica that knows no members. The first members of a group stand in no entry, so
+   * that it can begin only from a snapshot, even where the log reaches back to its first entry.
+   */
+  get isInitialised(): boolean {
+    return this.#conf.voters.length > 0;
+  }
+
   isVoter(id: ReplicaId): boolean {
     return this.#conf.voters.includes(id);
   }

@@ -73,7 +73,7 @@ export class Follower {
       this.#answer(message.from, log.commit);
       return;
     }
-    if (!log.holds(previous)) {
+    if (!this.#core.isInitialised || !log.holds(previous)) {
       const hint = log.lastAgreeable(previous);
       const envelope = this.#core.envelope(message.from);
       this.#core.send({ ...envelope, type: 'append-response', index: previous.index, hint });

@@ -66,7 +66,7 @@ export class Promises {
   #checkEntry(replica: DiskReplica, entry: Entry): void {
     const key = `${entry.term}/${entry.index}`;
     const seen: Seen = {
-      previousTerm: replica.raft.term(entry.index - 1),
+      previousTerm: replica.raft.termAt(entry.index - 1),
       data: fingerprint(entry),
     };
     const known = this.#entries.get(key);
@@ -85,13 +85,13 @@ export class Promises {
     assert.ok(commit >= before, `Commit of ${name} went back from ${before} to ${commit}`);
     this.#commits.set(name, commit);
     for (let index = Math.max(before, truncated.index) + 1; index <= commit; index += 1) {
-      const term = replica.raft.term(index);
+      const term = replica.raft.termAt(index);
       assert.ok(term !== undefined);
       assert.equal(this.#committed.get(index) ?? term, term, `Entry ${index} committed twice`);
       this.#committed.set(index, term);
     }
     if (role === 'leader' && commit > this.highestCommit) {
-      const term = replica.raft.term(commit) ?? 0;
+      const term = replica.raft.termAt(commit) ?? 0;
       const holders = [...all]
         .filter((one) => holdsDurably(one, commit, term))
         .map((one) => one.id);
@@ -116,7 +116,7 @@ export class Promises {
     for (const [index, committedTerm] of this.#committed) {
       if (index <= truncated.index) continue;
       assert.equal(
-        replica.raft.term(index),
+        replica.raft.termAt(index),
         committedTerm,
         `Leader ${name} of term ${term} lacks committed entry ${committedTerm}/${index}`,
       );

@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RandomWorld } from './random-world-suite.ts';
 
-const SEEDS = 300;
-const STEPS = 1500;
+const SEEDS = 250;
+const STEPS = 3000;
 
 const only = process.env['RAFT_SEED'];
 const seeds =

@@ -100,7 +100,13 @@ export class Raft {
     return this.#propose('normal', data);
   }
 
-  /** Appends a change of members: refused as busy while an earlier one is not applied. */
+  /**
+   * Appends a change of members: refused as busy while an earlier one is not applied.
+   *
+   * The owner hands leadership away before it removes a leader, and does not go from two voters to
+   * one unless it can repair the group by hand: the one that stays needs the vote of the one that
+   * goes until it knows that the change is committed, and a crash can make it forget just that.
+   */
   proposeConf(data: Uint8Array): ProposeResult {
     return this.#propose('conf', [data]);
   }
@@ -193,8 +199,28 @@ export class Raft {
   }
 
   /** The term of an entry, as long as the window remembers it. */
-  term(index: LogIndex): Term | undefined {
+  termAt(index: LogIndex): Term | undefined {
     return this.#core.log.term(index);
+  }
+
+  get role(): Role {
+    return this.#role.role;
+  }
+
+  get term(): Term {
+    return this.#core.term;
+  }
+
+  /** The leader of the present term, NO_ID while none is known. */
+  get leader(): ReplicaId {
+    return this.#role.leader;
+  }
+
+  /** True when the window has grown past either bound: asked every turn, so cheap. */
+  isLogOver(bounds: { readonly logEntriesMax: number; readonly logBytesMax: number }): boolean {
+    const { log } = this.#core;
+    const length = log.last.index - log.truncated.index;
+    return length > bounds.logEntriesMax || log.bytes > bounds.logBytesMax;
   }
 
   status(): RaftStatus {

@@ -66,6 +66,13 @@ export class Replication {
       progress.accepted(message.index, log.truncated.index + 1);
       return;
     }
+    if (message.index === 0) {
+      // Only one that knows no members refuses even the beginning of the log.
+      if (progress.match === 0 && progress.state !== 'snapshot') {
+        this.#wantSnapshot(message.from, progress);
+      }
+      return;
+    }
     const agreeable = hint.term === 0 ? hint.index : log.lastAgreeable(hint).index;
     progress.refused(message.index, agreeable);
   }
@@ -117,8 +124,7 @@ export class Replication {
   #advance(id: ReplicaId, progress: Progress): void {
     const { log, options } = this.#core;
     if (this.#isTooFarBehind(progress)) {
-      progress.becomeSnapshot(log.commit);
-      this.#core.outbox.wantSnapshot(id);
+      this.#wantSnapshot(id, progress);
       return;
     }
     const index = progress.next - 1;
@@ -131,5 +137,10 @@ export class Replication {
     const envelope = this.#core.envelope(id);
     this.#core.send({ ...envelope, type: 'append', previous, entries, commit: log.commit });
     progress.sent(entries, log.commit);
+  }
+
+  #wantSnapshot(id: ReplicaId, progress: Progress): void {
+    progress.becomeSnapshot(this.#core.log.commit);
+    this.#core.outbox.wantSnapshot(id);
   }
 }
