@@ -1,0 +1,102 @@
+// The directory of a local cluster: which paths are in it, and that nothing in it or beside it is
+// harmed. A directory with other people's files is never used, and never emptied by --reset.
+
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CliError } from '../exit-codes.ts';
+import {
+  clusterFileOf,
+  isMissing,
+  type LocalCluster,
+  readCluster,
+  reasonOf,
+  writeWhole,
+} from './cluster-file.ts';
+
+export const DEFAULT_DIRECTORY = './.matrixkv';
+
+export function dataDirectoryOf(directory: string, name: string): string {
+  return join(directory, name);
+}
+
+export function logFileOf(directory: string, name: string): string {
+  return join(directory, `${name}.log`);
+}
+
+export function runFileOf(directory: string): string {
+  return join(directory, 'run.json');
+}
+
+/** Makes the directory where it is missing and proves that it can be written, before anything starts. */
+export async function claimDirectory(directory: string): Promise<LocalCluster | undefined> {
+  const cluster = await readExisting(directory);
+  try {
+    await mkdir(directory, { recursive: true });
+    const probe = join(directory, '.probe');
+    await writeWhole(probe, '');
+    await rm(probe);
+  } catch (error) {
+    throw new CliError(
+      'failed',
+      `Cannot write to the directory ${directory} (${reasonOf(error)}): choose another with --dir`,
+    );
+  }
+  return cluster;
+}
+
+/** Undefined for a directory that is missing or empty. */
+async function readExisting(directory: string): Promise<LocalCluster | undefined> {
+  const entries = await listEntries(directory);
+  if (entries.length === 0) return undefined;
+  const cluster = await readCluster(directory);
+  if (cluster !== undefined) return cluster;
+  // Leftovers of a first start that was cut short are ours.
+  if (entries.every((entry) => OWN_LEFTOVERS.includes(entry))) return undefined;
+  throw new CliError(
+    'failed',
+    `The directory ${directory} has files in it but no cluster.json, so it is no MatrixKV directory: ` +
+      'choose another with --dir',
+  );
+}
+
+const OWN_LEFTOVERS: readonly string[] = [
+  '.probe',
+  '.probe.new',
+  'cluster.json.new',
+  'control.sock',
+  'run.json',
+  'run.json.new',
+];
+
+async function listEntries(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw new CliError(
+      'failed',
+      `Cannot use ${directory} as a directory (${reasonOf(error)}): choose another with --dir`,
+    );
+  }
+}
+
+/**
+ * Deletes what belongs to the local cluster, and nothing else. cluster.json goes last: a reset that
+ * was cut short can be repeated.
+ */
+export async function resetDirectory(directory: string): Promise<void> {
+  const cluster = await readExisting(directory);
+  if (cluster === undefined) return;
+  try {
+    for (const { name } of cluster.nodes) {
+      await rm(dataDirectoryOf(directory, name), { recursive: true, force: true });
+      await rm(logFileOf(directory, name), { force: true });
+    }
+    for (const leftover of OWN_LEFTOVERS) await rm(join(directory, leftover), { force: true });
+    await rm(clusterFileOf(directory));
+  } catch (error) {
+    throw new CliError('failed', `Cannot reset ${directory}: ${reasonOf(error)}`);
+  }
+  // Something that is not ours keeps the directory alive, which is right.
+  await rmdir(directory).catch(() => {});
+}
