@@ -43,13 +43,8 @@ export class ProphetMachine implements StateMachine {
     };
   }
 
-  async load(reader: StateReader): Promise<void> {
-    const entries = await reader.list(records.PROPHET_RANGE);
-    this.#cluster = records.FIRST_CLUSTER;
-    this.#stores.clear();
-    this.#shards.clear();
-    this.#members.clear();
-    for (const { key, value } of entries) this.#loadRecord(key, value);
+  load(reader: StateReader) {
+    return reader.list(records.PROPHET_RANGE).then((entries) => this.#fill(entries));
   }
 
   apply(_id: EntryId, command: Uint8Array, batch: ApplyBatch): Uint8Array {
@@ -62,6 +57,14 @@ export class ProphetMachine implements StateMachine {
 
   stateRanges(): readonly KeyRange[] {
     return [records.PROPHET_RANGE];
+  }
+
+  #fill(entries: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]): void {
+    this.#cluster = records.FIRST_CLUSTER;
+    this.#stores.clear();
+    this.#shards.clear();
+    this.#members.clear();
+    for (const { key, value } of entries) this.#loadRecord(key, value);
   }
 
   #loadRecord(key: Uint8Array, value: Uint8Array): void {
