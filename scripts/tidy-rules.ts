@@ -20,24 +20,36 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'src/node/raft': {
     mayImport: ['src/kernel'],
     builtins: 'none',
-    doors: ['raft.ts', 'messages.ts', 'describe.ts'],
+    doors: ['raft.ts', 'messages.ts', 'core.ts', 'describe.ts'],
   },
   'src/node/storage': {
     mayImport: ['src/kernel'],
     builtins: { 'level-engine.ts': 'all', 'checksum.ts': ['node:zlib'] },
-    doors: ['engine.ts', 'level-engine.ts', 'memory-engine.ts', 'keys.ts', 'checksum.ts'],
+    doors: [
+      'engine.ts',
+      'level-engine.ts',
+      'memory-engine.ts',
+      'overlay-batch.ts',
+      'keys.ts',
+      'checksum.ts',
+    ],
   },
   'src/node/shard': {
     mayImport: ['src/kernel', 'src/node/raft', 'src/node/storage'],
     builtins: 'none',
-    doors: ['replica.ts', 'state-machine.ts', 'commands.ts', 'shard-meta.ts'],
   },
   'src/node/prophet': {
     mayImport: ['src/kernel', 'src/node/shard/state-machine.ts', 'src/node/shard/shard-meta.ts'],
     builtins: 'none',
   },
   'src/node/store': {
-    mayImport: ['src/kernel', 'src/node/raft', 'src/node/storage', 'src/node/shard'],
+    mayImport: [
+      'src/kernel',
+      'src/node/raft',
+      'src/node/storage',
+      'src/node/shard',
+      'src/node/transport/transport.ts',
+    ],
     builtins: 'none',
   },
 

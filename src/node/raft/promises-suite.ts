@@ -1,8 +1,8 @@
 // (test) The safety promises of Raft (paper, figure 3), checked from outside with global knowledge.
 
 import assert from 'node:assert/strict';
-import type { LogIndex, ReplicaId, Term } from '../../kernel/ids.ts';
-import type { Entry, Ready } from './messages.ts';
+import type { EntryId, LogIndex, ReplicaId, Term } from '../../kernel/ids.ts';
+import type { Entry, Message, Ready } from './messages.ts';
 import { majority } from './quorum.ts';
 import type { DiskReplica } from './replica-suite.ts';
 
@@ -51,6 +51,28 @@ export class Promises {
     }
   }
 
+  /** What leaves before the disk is done promises nothing; what leaves after it holds already. */
+  checkSent(
+    replica: DiskReplica,
+    sent: { early: readonly Message[]; late: readonly Message[] },
+  ): void {
+    for (const { type } of sent.early) {
+      assert.ok(type !== 'append-response' && type !== 'vote-response', `${type} left too early`);
+    }
+    const { hardState, truncated, entries } = replica.disk;
+    for (const message of sent.late) {
+      assert.ok(message.term <= hardState.term || message.type === 'pre-vote-response');
+      if (message.term !== hardState.term) continue;
+      if (message.type === 'vote-response' && message.granted) {
+        assert.equal(hardState.vote, message.to, 'A vote left that is not on the disk');
+      }
+      if (message.type === 'append-response' && message.hint === undefined) {
+        const last = truncated.index + entries.length;
+        assert.ok(message.index <= last, `Acknowledged ${message.index} but stored ${last}`);
+      }
+    }
+  }
+
   /** A term never falls on the disk, a commit index neither, and a vote never changes. */
   checkDisk(before: DiskReplica['disk'], after: DiskReplica['disk']): void {
     const [old, now] = [before.hardState, after.hardState];
@@ -80,15 +102,23 @@ export class Promises {
   }
 
   #checkCommit(replica: DiskReplica, name: string, all: Iterable<DiskReplica>): void {
-    const { commit, truncated, role, conf } = replica.raft.status();
+    const { commit, truncated, role, conf, term } = replica.raft.status();
     const before = this.#commits.get(name) ?? 0;
     assert.ok(commit >= before, `Commit of ${name} went back from ${before} to ${commit}`);
     this.#commits.set(name, commit);
     for (let index = Math.max(before, truncated.index) + 1; index <= commit; index += 1) {
-      const term = replica.raft.termAt(index);
-      assert.ok(term !== undefined);
-      assert.equal(this.#committed.get(index) ?? term, term, `Entry ${index} committed twice`);
-      this.#committed.set(index, term);
+      const written = replica.raft.termAt(index);
+      assert.ok(written !== undefined);
+      assert.equal(
+        this.#committed.get(index) ?? written,
+        written,
+        `Entry ${index} committed twice`,
+      );
+      this.#committed.set(index, written);
+    }
+    if (role === 'leader' && commit > before && before > 0) {
+      // Entries of older terms are never committed by counting (Raft 5.4.2, figure 8).
+      assert.equal(replica.raft.termAt(commit), term, `${name} commits an entry of an older term`);
     }
     if (role === 'leader' && commit > this.highestCommit) {
       const term = replica.raft.termAt(commit) ?? 0;
@@ -128,7 +158,7 @@ function fingerprint(entry: Entry): string {
   return `${entry.term} ${entry.kind} ${Buffer.from(entry.data).toString('latin1')}`;
 }
 
-function holdsDurably(replica: DiskReplica, index: LogIndex, term: Term): boolean {
+function holdsDurably(replica: DiskReplica, { index, term }: EntryId): boolean {
   const { truncated, entries } = replica.disk;
   if (index <= truncated.index) return true;
   return entries[index - truncated.index - 1]?.term === term;

@@ -74,7 +74,7 @@ export class RandomWorld {
     const { raft } = replica;
     const { role, applied } = raft.status();
     const other = this.#pick();
-    const dice = this.#random.below(10);
+    const dice = this.#random.below(12);
     if (dice === 0) this.#crash(replica);
     else if (dice === 1) this.#toggleLink(replica.id, other.id);
     else if (dice === 2) replica.compact(this.#random.below(applied + 1));
@@ -83,7 +83,23 @@ export class RandomWorld {
     else if (dice === 5) raft.reportUnreachable(other.id);
     else if (dice === 6 && chance(this.#random, 1, 10)) raft.campaign();
     else if (dice === 7) this.#cut.clear();
-    else if (dice > 7) this.#changeMembers(replica);
+    else if (dice === 8) this.#isolate(replica.id);
+    else if (dice === 9) this.#pause(replica);
+    else if (dice > 9) this.#changeMembers(replica);
+  }
+
+  #isolate(id: ReplicaId): void {
+    for (const other of this.#replicas.keys()) {
+      this.#cut.add(`${id}-${other}`);
+      this.#cut.add(`${other}-${id}`);
+    }
+  }
+
+  /** Time goes on for all others, as if this process had been stopped. */
+  #pause(paused: DiskReplica): void {
+    for (const replica of this.#replicas.values()) {
+      for (let tick = 0; replica !== paused && tick < 15; tick += 1) replica.raft.tick();
+    }
   }
 
   #add(id: ReplicaId, state: typeof NOTHING): void {
@@ -118,6 +134,7 @@ export class RandomWorld {
     if (replica.isWriting || !replica.raft.hasReady()) return;
     const ready = replica.begin();
     this.#promises.checkReady(replica, ready);
+    this.#promises.checkSent(replica, { early: ready.messages, late: [] });
     this.#send(ready.messages);
     this.counts.changes += ready.committed.filter((entry) => entry.kind === 'conf').length;
     if (ready.snapshot !== undefined) this.counts.snapshots += 1;
@@ -135,6 +152,7 @@ export class RandomWorld {
     const before = replica.disk;
     const messages = replica.finish();
     this.#promises.checkDisk(before, replica.disk);
+    this.#promises.checkSent(replica, { early: [], late: messages });
     this.#send(messages);
   }
 

@@ -28,11 +28,6 @@ export interface CallOptions {
   readonly deadline: number;
 }
 
-/** One piece of a snapshot; see shard/snapshot.ts for what the bytes are. */
-export interface SnapshotChunk {
-  readonly bytes: Uint8Array;
-}
-
 /** Takes a stream in. Resolving means that everything lies durably here; rejecting refuses it. */
 export type SnapshotHandler = (
   from: { storeId: number; address: string },

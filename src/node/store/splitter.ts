@@ -1,0 +1,149 @@
+// When a shard has outgrown its capacity (d.6): the leader looks for keys to cut at, asks Prophet for
+// ids, and proposes the split. Everything is checked again when the split is applied.
+
+import { keyAfter } from '../../kernel/bytes.ts';
+import type { Clock } from '../../kernel/clock.ts';
+import type { ShardId } from '../../kernel/ids.ts';
+import type { Observer } from '../../kernel/observer.ts';
+import type { SplitCommand, SplitPart } from '../shard/commands.ts';
+import type { KvMachine } from '../shard/kv-machine.ts';
+import { decodeValue } from '../shard/record.ts';
+import type { Replica } from '../shard/replica.ts';
+import { type Epoch, sameEpoch } from '../shard/shard-meta.ts';
+import { KeyPlanner, type PlannedPart, type Planner, SplitPlanner } from '../shard/split.ts';
+import type { Engine } from '../storage/engine.ts';
+import { dataRange, userKeyOf } from '../storage/keys.ts';
+
+export interface SplitterOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** Bytes of keys and values at which a shard is split. */
+  readonly capacityBytes: number;
+  readonly allocateIds: (count: number) => Promise<number>;
+  readonly wake: (replica: Replica) => void;
+}
+
+const PAGE_ENTRIES = 1000;
+const PAGE_BYTES = 1024 * 1024;
+const PROPOSAL_TIMEOUT_MS = 10_000;
+/** After a failure: Prophet may be away for a while. */
+const RETRY_PAUSE_MS = 1000;
+
+export class Splitter {
+  readonly #options: SplitterOptions;
+  /** Shards being split, and those that cannot be split until they hold more keys than now. */
+  readonly #busy = new Set<ShardId>();
+  readonly #unsplittable = new Map<ShardId, number>();
+
+  constructor(options: SplitterOptions) {
+    this.#options = options;
+  }
+
+  /** Cheap: called for every leader now and then. */
+  consider(replica: Replica): void {
+    if (!replica.isLeader || replica.machine.type !== 'data' || this.#busy.has(replica.shardId))
+      return;
+    const { machine } = replica.machine;
+    const { sizeBytes, keys } = machine.counters;
+    if (sizeBytes < this.#options.capacityBytes) return;
+    if (this.#unsplittable.get(replica.shardId) === keys) return;
+    this.#run(replica, () => this.#splitBySize(replica, machine));
+  }
+
+  /** Splits at given keys, at Prophet's wish. */
+  splitAt(replica: Replica, keys: readonly Uint8Array[]): void {
+    if (this.#busy.has(replica.shardId)) return;
+    const { epoch } = replica.meta;
+    this.#run(replica, async () => {
+      const parts = await this.#measure(replica, new KeyPlanner(keys));
+      await this.#propose(replica, { parts, epoch });
+    });
+  }
+
+  forget(shardId: ShardId): void {
+    this.#unsplittable.delete(shardId);
+  }
+
+  #run(replica: Replica, work: () => Promise<void>): void {
+    const { clock, observer } = this.#options;
+    this.#busy.add(replica.shardId);
+    const end = (): void => {
+      this.#busy.delete(replica.shardId);
+    };
+    work().then(end, (error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      observer.log.warn({ shard: replica.shardId, reason }, 'Split was put off');
+      clock.after(RETRY_PAUSE_MS, end);
+    });
+  }
+
+  async #splitBySize(replica: Replica, machine: KvMachine): Promise<void> {
+    const { epoch, start } = replica.meta;
+    const { keys, sizeBytes } = machine.counters;
+    const targetBytes = this.#options.capacityBytes;
+    const planner = new SplitPlanner({ start, sizeBytes, targetBytes });
+    const parts = await this.#measure(replica, planner);
+    if (parts.length === 0) {
+      this.#unsplittable.set(replica.shardId, keys);
+      return;
+    }
+    await this.#propose(replica, { parts, epoch });
+  }
+
+  async #measure(replica: Replica, planner: Planner): Promise<readonly PlannedPart[]> {
+    const { engine } = this.#options;
+    const range = dataRange(replica.meta);
+    const snapshot = engine.snapshot();
+    try {
+      let { start } = range;
+      for (;;) {
+        const page = await engine.scan({
+          start,
+          end: range.end,
+          limit: PAGE_ENTRIES,
+          bytesMax: PAGE_BYTES,
+          snapshot,
+        });
+        for (const { key, value } of page.entries) {
+          const userKey = userKeyOf(key);
+          planner.add({
+            key: userKey,
+            bytes: userKey.length + decodeValue(key, value).value.length,
+          });
+        }
+        const last = page.entries.at(-1);
+        if (!page.hasMore || last === undefined) return planner.parts();
+        start = keyAfter(last.key);
+      }
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  async #propose(
+    replica: Replica,
+    plan: { readonly parts: readonly PlannedPart[]; readonly epoch: Epoch },
+  ): Promise<void> {
+    const { clock, observer, wake } = this.#options;
+    const { replicas } = replica.meta;
+    const idsPerPart = 1 + replicas.length;
+    const first = await this.#options.allocateIds(plan.parts.length * idsPerPart);
+    if (!replica.isLeader || !sameEpoch(replica.meta.epoch, plan.epoch)) return;
+    const parts = plan.parts.map((part, position): SplitPart => {
+      const shardId = first + position * idsPerPart;
+      return { ...part, shardId, replicaIds: replicas.map((_, offset) => shardId + 1 + offset) };
+    });
+    const command: SplitCommand = { type: 'split', epoch: plan.epoch, parts };
+    const deadline = clock.now() + PROPOSAL_TIMEOUT_MS;
+    await new Promise<Uint8Array>((resolve, reject) => {
+      replica.proposeSplit(command, { deadline, resolve, reject });
+      wake(replica);
+    });
+    observer.log.info(
+      { shard: replica.shardId, created: parts.map((part) => part.shardId) },
+      'Shard was split',
+    );
+    observer.metrics.count('matrixkv_shard_splits_total');
+  }
+}
