@@ -141,6 +141,11 @@ export class Heartbeats {
     return this.#numbers.get(storeId) ?? NOTHING;
   }
 
+  /** True when the store itself has said, since this leader leads, that it holds no replica. */
+  saysItIsEmpty(storeId: StoreId): boolean {
+    return this.#numbers.get(storeId)?.shards === 0;
+  }
+
   /** True once enough is known to move anything; stays true for this leadership (lesson 21). */
   isPrepared(now: number): boolean {
     this.#isPrepared ||=

@@ -95,8 +95,7 @@ export class Housekeeping {
 
   #isEmpty(storeId: StoreId, { heartbeats }: Leadership): boolean {
     const liveness = heartbeats.liveness(storeId, this.#options.clock.now());
-    const saysEmpty =
-      liveness === 'up' && heartbeats.isHeard(storeId) && heartbeats.numbers(storeId).shards === 0;
+    const saysEmpty = liveness === 'up' && heartbeats.saysItIsEmpty(storeId);
     if (!saysEmpty && liveness !== 'down') return false;
     const holds = (id: number): boolean => {
       const meta = heartbeats.meta(id);

@@ -31,7 +31,9 @@ export interface LeadershipOptions {
 export class Leadership {
   readonly term: Term;
   readonly heartbeats: Heartbeats;
-  readonly routes: RouteTable;
+  #routes: RouteTable;
+  /** True once the table was built from a bootstrapped cluster. */
+  #isRouted: boolean;
   readonly #machine: ProphetMachine;
   readonly #config: ProphetConfig;
   readonly #observer: Observer;
@@ -40,17 +42,29 @@ export class Leadership {
   readonly #unwritten = new Set<ShardId>();
   /** Ids for new replicas, from `next` up to and without `end`. */
   #pool = { next: 0, end: 0 };
+  #isShortOfIds = false;
   #brake: BrakeState = RELEASED;
 
   constructor({ term, now, machine, config, observer }: LeadershipOptions) {
-    const { shards } = machine.state;
+    const { shards, cluster } = machine.state;
     this.term = term;
     this.heartbeats = new Heartbeats({ startedAt: now, shards, config });
-    this.routes = new RouteTable(shards.values());
+    this.#routes = new RouteTable(shards.values());
+    this.#isRouted = cluster.isBootstrapped;
     this.#machine = machine;
     this.#config = config;
     this.#observer = observer;
     this.#operators = new Operators(observer.log);
+  }
+
+  /** Which shard serves which key. Built anew when the cluster was bootstrapped in this very term. */
+  routes(): RouteTable {
+    const { cluster, shards } = this.#machine.state;
+    if (cluster.isBootstrapped && !this.#isRouted) {
+      this.#routes = new RouteTable(shards.values());
+      this.#isRouted = true;
+    }
+    return this.#routes;
   }
 
   cluster(now: number): ClusterInfo {
@@ -68,8 +82,8 @@ export class Leadership {
         continue;
       }
       concernsOperators ||= this.#operators.has(report.shard.id);
+      this.routes().insert(report.shard);
       if (before === undefined || isNewerEpoch(report.shard.epoch, before.epoch)) {
-        this.routes.insert(report.shard);
         this.#unwritten.add(report.shard.id);
       }
     }
@@ -104,14 +118,16 @@ export class Leadership {
     this.#observer.metrics.gauge('matrixkv_prophet_operators', this.#operators.size);
   }
 
-  /** True when ids should be fetched before plans have to wait for them. */
+  /** True when a plan waits for an id, or soon would. A quiet cluster fetches none. */
   needsIds(): boolean {
-    return this.#pool.end - this.#pool.next < LIMITS.idPoolLow;
+    const left = this.#pool.end - this.#pool.next;
+    return this.#isShortOfIds || (this.#pool.end > 0 && left < LIMITS.idPoolLow);
   }
 
   /** What is left of the old window is given up: ids are plenty. */
   takeIds(first: number, count: number): void {
     this.#pool = { next: first, end: first + count };
+    this.#isShortOfIds = false;
   }
 
   /** Shards whose newest epoch is not written yet, a bounded number of them. */
@@ -148,7 +164,10 @@ export class Leadership {
   #freshIdFor(isWanted: boolean): ReplicaId | undefined {
     const { next, end } = this.#pool;
     if (!isWanted) return 0;
-    if (next >= end) return undefined;
+    if (next >= end) {
+      this.#isShortOfIds = true;
+      return undefined;
+    }
     this.#pool = { next: next + 1, end };
     return next;
   }

@@ -58,8 +58,8 @@ export const LIMITS = {
   /** Ids that one call may ask for. */
   idsPerCallMax: 100_000,
   /** Replica ids kept ready for operators: refilled when fewer than the low mark are left. */
-  idPoolLow: 16,
-  idPoolRefill: 256,
+  idPoolLow: 8,
+  idPoolRefill: 64,
   /** How often changed shards are written. */
   shardFlushMs: 1_000,
   /** How long a proposal of Prophet's own may take. */

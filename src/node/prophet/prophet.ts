@@ -129,17 +129,20 @@ export class Prophet {
   ): Promise<protocol.RoutesResponse> {
     const leadership = await this.#leadUpToDate(deadline);
     const cluster = leadership.cluster(this.#options.clock.now());
-    const routes = leadership.routes.find(request, request.limit).map((shard) => {
-      const status = leadership.heartbeats.status(shard.id);
-      const leader = cluster.shards.get(shard.id)?.leader;
-      const { replicaId, storeId } = leader ?? { replicaId: NO_ID, storeId: NO_ID };
-      return {
-        shard,
-        ...(status && leader ? { leader: { replicaId, storeId, term: status.term } } : {}),
-        sizeBytes: status?.sizeBytes ?? 0,
-        keys: status?.keys ?? 0,
-      };
-    });
+    const routes = leadership
+      .routes()
+      .find(request, request.limit)
+      .map((shard) => {
+        const status = leadership.heartbeats.status(shard.id);
+        const leader = cluster.shards.get(shard.id)?.leader;
+        const { replicaId, storeId } = leader ?? { replicaId: NO_ID, storeId: NO_ID };
+        return {
+          shard,
+          ...(status && leader ? { leader: { replicaId, storeId, term: status.term } } : {}),
+          sizeBytes: status?.sizeBytes ?? 0,
+          keys: status?.keys ?? 0,
+        };
+      });
     return { routes };
   }
 

@@ -47,11 +47,10 @@ export function isCaughtUp(
   return isLive(cluster, shard, replica) && !isPending;
 }
 
-/** True when exactly the wanted voters are there, all of them live, and nobody else. */
-export function isHealthy(cluster: ClusterInfo, shard: ShardInfo): boolean {
+/** Led, and nothing to wait for: every replica is a voter, alive and caught up. */
+export function isCalm(cluster: ClusterInfo, shard: ShardInfo): boolean {
   return (
     shard.leader !== undefined &&
-    shard.meta.replicas.length === cluster.maxReplicas &&
     shard.meta.replicas.every(
       (replica) => replica.role === 'voter' && isCaughtUp(cluster, shard, replica),
     )

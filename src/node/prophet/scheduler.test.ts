@@ -366,6 +366,20 @@ describe('brake', () => {
     assert.equal(planned(world).length, 2);
   });
 
+  test('one of four stores down is an accident, two of four are a mass failure', () => {
+    const world = worldOf(4, [[1, 2, 3, 4]]);
+    world.setStore(4, { liveness: 'down' });
+    assert.equal(watchForMassFailure(world.view(), RELEASED).since, undefined);
+    world.setStore(3, { liveness: 'down' });
+    assert.equal(watchForMassFailure(world.view(), RELEASED).since, world.now);
+  });
+
+  test('a dead store that holds nothing any more does not count', () => {
+    const world = worldOf(6, [[1, 2, 3]]);
+    for (const id of [3, 4, 5, 6]) world.setStore(id, { liveness: 'down' });
+    assert.equal(watchForMassFailure(world.view(), RELEASED).since, undefined);
+  });
+
   test('the stores come back: the brake is released at once', () => {
     const world = worldOf(6, [
       [1, 2, 5],

@@ -1,4 +1,4 @@
-// Evens out the number of replicas, and of leaders, among the stores. Only healthy shards move, and
+// Evens out the number of replicas, and of leaders, among the stores. Only calm shards move, and
 // only from a store that has at least two more than the other: each move then lowers the sum of
 // squares, so balancing ends, and nothing ever moves back.
 
@@ -6,7 +6,7 @@ import type { StoreId } from '../../../kernel/ids.ts';
 import { replicaOn } from '../../shard/shard-meta.ts';
 import type { ShardInfo, StoreInfo } from '../cluster-view.ts';
 import type { Plan } from '../plan.ts';
-import { isHealthy } from '../quorum.ts';
+import { isCalm } from '../quorum.ts';
 import { countSiblings, isOpen } from './placement.ts';
 import type { Surroundings } from './policy.ts';
 
@@ -53,7 +53,7 @@ export function balanceLeaders(
       for (const shard of shards) {
         const next = replicaOn(shard.meta, to.id);
         if (shard.leader?.storeId !== from.id || next === undefined) continue;
-        if (!isHealthy(cluster, shard)) continue;
+        if (!isCalm(cluster, shard)) continue;
         return {
           type: 'transfer-leader',
           shardId: shard.meta.id,
@@ -93,12 +93,12 @@ function firstPair(
   return undefined;
 }
 
-/** Healthy, at home in the one store and not in the other, and not worse spread over zones after. */
+/** Calm, at home in the one store and not in the other, and not worse spread over zones after. */
 function mayMove(shard: ShardInfo, { cluster, ledger }: Surroundings, { from, to }: Pair): boolean {
   const leaving = replicaOn(shard.meta, from.id);
   if (leaving === undefined || replicaOn(shard.meta, to.id) !== undefined) return false;
   if (shard.leader === undefined || !ledger.canSend(shard.leader.storeId)) return false;
-  if (!isHealthy(cluster, shard)) return false;
+  if (!isCalm(cluster, shard)) return false;
   const leavingId = leaving.replicaId;
   const before = countSiblings(cluster, shard, { storeId: from.id, leavingId });
   return countSiblings(cluster, shard, { storeId: to.id, leavingId }) <= before;
