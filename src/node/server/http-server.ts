@@ -46,6 +46,10 @@ interface Visit {
 }
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** From now on every answer is the last of its connection. */
+    isClosing: boolean;
+  }
   interface FastifyRequest {
     visit: Visit | undefined;
   }
@@ -77,6 +81,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
 async function closeApp(app: FastifyInstance, options: HttpServerOptions): Promise<void> {
   const { clock, limits } = options;
+  app.isClosing = true;
   const timer = clock.after(limits.closeGraceMs, () => app.server.closeAllConnections());
   await app.close();
   timer.cancel();
@@ -105,6 +110,7 @@ function buildApp(options: HttpServerOptions): FastifyInstance {
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.decorate('isClosing', false);
   app.decorateRequest('visit', undefined);
   addRoutes(app, options, new Admission(limits));
   return app;
@@ -182,6 +188,8 @@ async function serve(options: Admitted & { readonly runner: RouteRunner }): Prom
     abort,
   });
   ticket?.letGo();
+  // An open connection without a request would hold up the end until its time is over.
+  if (request.server.isClosing) reply.header('connection', 'close');
   send(reply, answer);
 }
 
