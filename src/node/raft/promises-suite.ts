@@ -121,10 +121,8 @@ export class Promises {
       assert.equal(replica.raft.termAt(commit), term, `${name} commits an entry of an older term`);
     }
     if (role === 'leader' && commit > this.highestCommit) {
-      const term = replica.raft.termAt(commit) ?? 0;
-      const holders = [...all]
-        .filter((one) => holdsDurably(one, commit, term))
-        .map((one) => one.id);
+      const entry = { index: commit, term: replica.raft.termAt(commit) ?? 0 };
+      const holders = [...all].filter((one) => holdsDurably(one, entry)).map((one) => one.id);
       // One step may commit by the old members and then apply a change to new ones.
       const confs = [this.#voters.get(name) ?? conf.voters, conf.voters];
       assert.ok(
