@@ -345,6 +345,21 @@ describe('leadership', () => {
     assert.equal(after?.leader?.storeId, 1);
   });
 
+  test('lesson 21: half of the shards reported is too little to move one, four fifths are not', async () => {
+    const setting = await Setting.running(4, { initialSplitKeys: [utf8('m')] });
+    setting.group.term += 1;
+    await setting.heartbeat(4);
+    const [first, second] = [...setting.machine.state.shards.values()];
+    assert.ok(first && second);
+    await setting.prophet.drain(2, LATER);
+    await setting.heartbeat(1, { reports: [reportOf(first)] });
+    await setting.tick();
+    assert.deepEqual((await setting.heartbeat(1)).steps, []);
+    await setting.heartbeat(1, { reports: [reportOf(second)] });
+    await setting.tick();
+    assert.equal((await setting.heartbeat(1)).steps.length, 2);
+  });
+
   test('a fail-over of Prophet restarts the time of every store', async () => {
     const setting = await Setting.running(3);
     setting.clock.pass(20_000);
@@ -470,6 +485,18 @@ describe('drain', () => {
     await setting.tick();
     assert.equal(await stateOf(), 'removed');
     await assert.rejects(setting.heartbeat(3), /Store 3 \(n3\) was removed/);
+  });
+
+  test('a new leader removes no store before every shard has reported', async () => {
+    const setting = await Setting.running(4);
+    setting.group.term += 1;
+    await setting.prophet.drain(4, LATER);
+    await setting.heartbeat(4, { shards: 0 });
+    await setting.tick();
+    assert.equal((await setting.prophet.stores(LATER)).stores[3]?.state, 'draining');
+    await setting.heartbeat(1, { reports: [reportOf(setting.onlyShard())] });
+    await setting.tick();
+    assert.equal((await setting.prophet.stores(LATER)).stores[3]?.state, 'removed');
   });
 
   test('a drain can be cancelled', async () => {

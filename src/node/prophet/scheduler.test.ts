@@ -265,6 +265,17 @@ describe('repair', () => {
     assert.deepEqual(world.log, ['replace', 'add-learner', 'remove', 'remove']);
   });
 
+  test('a dead voter stays until its successor has caught up', () => {
+    const world = worldOf(4, [[1, 2, 3]]);
+    world.setStore(3, { liveness: 'down' });
+    world.pending.add(100_001);
+    for (let round = 0; round < 5; round += 1) world.round();
+    assert.deepEqual(world.storesOf(1), [1, 2, 3, 4]);
+    world.pending.clear();
+    world.settle();
+    assert.deepEqual(world.storesOf(1), [1, 2, 4]);
+  });
+
   test('the down store returns after it was removed: its successor is promoted', () => {
     const world = worldOf(4, [[1, 2, 3]]);
     world.setStore(3, { liveness: 'down' });
@@ -346,7 +357,9 @@ describe('repair', () => {
     const world = worldOf(5, [[1, 2, 3]]);
     world.setStore(2, { liveness: 'down' });
     world.setStore(3, { liveness: 'down' });
+    world.plans();
     world.now = BRAKE_MS * 2;
+    assert.equal(world.leaderStore(1), 1);
     assert.deepEqual(planned(world), []);
   });
 });
