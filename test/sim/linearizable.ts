@@ -17,7 +17,7 @@ export interface CheckOptions {
   readonly stepsMaxPerKey?: number;
 }
 
-const STEPS_MAX_PER_KEY = 2_000_000;
+const STEPS_MAX_PER_KEY = 5_000_000;
 
 /** The first violation; otherwise the first key that could not be decided; otherwise good. */
 export function checkLinearizable(

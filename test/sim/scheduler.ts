@@ -33,6 +33,7 @@ export class Scheduler {
   #sequence = 0;
   #eventsRun = 0;
   #isRunning = false;
+  #failure: { readonly error: unknown } | undefined;
 
   now(): number {
     return this.#nowMs;
@@ -61,6 +62,11 @@ export class Scheduler {
     this.trace.record(this.#nowMs, label);
   }
 
+  /** Ends the run: something that must never happen was seen outside of an event. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+  }
+
   /**
    * Runs until the condition holds (true) or the time is over (false). What an event throws ends the
    * run and rejects.
@@ -69,20 +75,24 @@ export class Scheduler {
     assert(!this.#isRunning, 'The scheduler runs already');
     this.#isRunning = true;
     return new Promise((resolve, reject) => {
+      // Callbacks of this run may still wait in the event loop when the next run begins.
+      let isOver = false;
+      const finish = (settle: () => void): void => {
+        isOver = true;
+        this.#isRunning = false;
+        settle();
+      };
       const turn = (): void => {
-        if (!this.#isRunning) return;
+        if (isOver) return;
         try {
           const end = this.#step(options);
-          if (end === 'goes-on') return;
-          this.#isRunning = false;
-          resolve(end === 'reached');
+          if (end !== 'goes-on') finish(() => resolve(end === 'reached'));
         } catch (error) {
-          this.#isRunning = false;
-          reject(error);
+          finish(() => reject(error));
         }
       };
       const batch = (): void => {
-        if (!this.#isRunning) return;
+        if (isOver) return;
         for (let count = 0; count < EVENTS_PER_TURN; count += 1) setImmediate(turn);
         setImmediate(batch);
       };
@@ -91,6 +101,7 @@ export class Scheduler {
   }
 
   #step(options: RunOptions): 'reached' | 'time-over' | 'goes-on' {
+    if (this.#failure !== undefined) throw this.#failure.error;
     if (options.until?.() === true) return 'reached';
     this.#dropCancelled();
     const next = this.#heap.peek();

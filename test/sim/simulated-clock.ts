@@ -22,6 +22,7 @@ export class SimulatedClock implements Clock {
   readonly #scheduler: Scheduler;
   readonly #rate: number;
   readonly #wallOffsetMs: number;
+  readonly #bornMs: number;
   #state: 'running' | 'paused' | 'dead' = 'running';
   #held: (() => void)[] = [];
 
@@ -29,14 +30,16 @@ export class SimulatedClock implements Clock {
     this.#scheduler = scheduler;
     this.#rate = 1 + driftPpm / 1_000_000;
     this.#wallOffsetMs = wallOffsetMs;
+    this.#bornMs = scheduler.now();
   }
 
+  /** Begins at zero with the process: a moment means nothing to another one, or to the next. */
   now(): number {
-    return this.#scheduler.now() * this.#rate;
+    return (this.#scheduler.now() - this.#bornMs) * this.#rate;
   }
 
   wallNow(): number {
-    return WALL_EPOCH_MS + this.#wallOffsetMs + Math.floor(this.now());
+    return WALL_EPOCH_MS + this.#wallOffsetMs + Math.floor(this.#scheduler.now() * this.#rate);
   }
 
   after(delayMs: number, callback: () => void): Timer {
@@ -45,6 +48,11 @@ export class SimulatedClock implements Clock {
 
   soon(callback: () => void): void {
     this.afterGlobal(0, callback);
+  }
+
+  /** The time of the world, which no process can see. */
+  globalNow(): number {
+    return this.#scheduler.now();
   }
 
   /** A delay measured by the world: how long a message or a disk takes. */

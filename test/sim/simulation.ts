@@ -1,0 +1,162 @@
+// One whole run of one seed: nodes and clients under faults, then a calm end in which everybody must
+// be served again within bounded time, then the judgement over the history.
+
+import { fork, SeededRandom } from '../../src/kernel/random.ts';
+import { describePlan, drawPlan, type RunPlan } from './faults.ts';
+import { History } from './history.ts';
+import { checkLinearizable } from './linearizable.ts';
+import { Scheduler } from './scheduler.ts';
+import { SimulatedClock } from './simulated-clock.ts';
+import { Workload } from './workload.ts';
+import { type MakeNode, World } from './world.ts';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly nodes: readonly string[];
+  readonly makeNode: MakeNode;
+  /** Simulated time with clients and faults. */
+  readonly faultsMs: number;
+  /** Simulated time after the healing in which every node must serve. */
+  readonly calmMsMax: number;
+  readonly clients: number;
+  readonly keys: number;
+}
+
+export interface SimulationReport {
+  readonly digest: string;
+  readonly events: number;
+  readonly operations: number;
+  readonly succeeded: number;
+  readonly unknown: number;
+  /** Simulated time from the healing until every node served. */
+  readonly recoveryMs: number;
+}
+
+/** What a run did wrong, with the seed and the plan that show it again. */
+export class SimulationFailure extends Error {
+  override readonly name = 'SimulationFailure';
+  readonly kind: 'crashed' | 'not-live' | 'not-linearizable' | 'undecided';
+
+  constructor(kind: SimulationFailure['kind'], text: string, options?: ErrorOptions) {
+    super(text, options);
+    this.kind = kind;
+  }
+}
+
+/** Faults begin once the nodes had time to find each other. */
+const FIRST_FAULT_MS = 500;
+/** Calls in a row that each node must answer after the healing. */
+const STREAK_WANTED = 5;
+const PAUSE_MS_MAX = 60;
+const DEADLINE_MS_MIN = 200;
+const DEADLINE_MS_MAX = 4_000;
+
+/** Throws SimulationFailure. */
+export function simulate(options: SimulationOptions): Promise<SimulationReport> {
+  return new Simulation(options).run();
+}
+
+class Simulation {
+  readonly #options: SimulationOptions;
+  readonly #scheduler = new Scheduler();
+  readonly #history = new History(() => this.#scheduler.now());
+  readonly #plan: RunPlan;
+  readonly #world: World;
+  readonly #workload: Workload;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
+    const { seed, nodes, makeNode, faultsMs, clients, keys } = options;
+    const scheduler = this.#scheduler;
+    const random = new SeededRandom(seed);
+    const span = { fromMs: FIRST_FAULT_MS, untilMs: faultsMs };
+    this.#plan = drawPlan({ random: fork(random), nodes, ...span });
+    this.#world = new World({
+      scheduler,
+      random: fork(random),
+      names: nodes,
+      plan: this.#plan,
+      makeNode,
+    });
+    this.#workload = new Workload({
+      random: fork(random),
+      clock: new SimulatedClock({ scheduler }),
+      history: this.#history,
+      targets: this.#world.targets(),
+      clients,
+      keys,
+      pauseMsMax: PAUSE_MS_MAX,
+      deadlineMsMin: DEADLINE_MS_MIN,
+      deadlineMsMax: DEADLINE_MS_MAX,
+      onBug: (error) => scheduler.fail(error),
+      onEnding: (line) => scheduler.record(line),
+    });
+  }
+
+  async run(): Promise<SimulationReport> {
+    this.#world.start();
+    this.#workload.start();
+    await this.#advance({ untilMs: this.#options.faultsMs });
+    const recoveryMs = await this.#recover();
+    this.#workload.stop();
+    const endMs = this.#scheduler.now() + this.#options.calmMsMax;
+    const isDone = await this.#advance({ untilMs: endMs, until: () => this.#workload.isDone() });
+    if (!isDone) throw this.#failure('not-live', 'A client never got an end of its call');
+    this.#judge();
+    return this.#report(recoveryMs);
+  }
+
+  async #recover(): Promise<number> {
+    const healedMs = this.#scheduler.now();
+    this.#world.heal();
+    this.#workload.resetStreaks();
+    const isServed = await this.#advance({
+      untilMs: healedMs + this.#options.calmMsMax,
+      until: () => this.#workload.streak() >= STREAK_WANTED,
+    });
+    if (isServed) return this.#scheduler.now() - healedMs;
+    const text = `Not every node serves ${this.#options.calmMsMax} ms after all was healed`;
+    throw this.#failure('not-live', text);
+  }
+
+  async #advance(options: { untilMs: number; until?: () => boolean }): Promise<boolean> {
+    try {
+      return await this.#scheduler.run(options);
+    } catch (cause) {
+      throw this.#failure('crashed', `A node or a client broke: ${String(cause)}`, cause);
+    }
+  }
+
+  #judge(): void {
+    const verdict = checkLinearizable(this.#history.operations());
+    if (verdict.type === 'violation') throw this.#failure('not-linearizable', verdict.explanation);
+    if (verdict.type === 'undecided') {
+      const text = `Key ${verdict.key} is undecided after ${verdict.steps} steps`;
+      throw this.#failure('undecided', text);
+    }
+  }
+
+  #report(recoveryMs: number): SimulationReport {
+    const operations = this.#history.operations();
+    const countOf = (type: string): number =>
+      operations.filter(({ ending }) => ending.type === type).length;
+    return {
+      digest: this.#scheduler.trace.digest(),
+      events: this.#scheduler.eventsRun(),
+      operations: operations.length,
+      succeeded: countOf('ok'),
+      unknown: countOf('unknown'),
+      recoveryMs,
+    };
+  }
+
+  #failure(kind: SimulationFailure['kind'], text: string, cause?: unknown): SimulationFailure {
+    const parts = [
+      `Seed ${this.#options.seed} at ${this.#scheduler.now().toFixed(3)} ms: ${text}`,
+      `Plan: ${describePlan(this.#plan)}`,
+      'The last events:',
+      ...this.#scheduler.trace.lines().map((line) => `  ${line}`),
+    ];
+    return new SimulationFailure(kind, parts.join('\n'), { cause });
+  }
+}

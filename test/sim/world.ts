@@ -1,0 +1,203 @@
+// The machines of a run: each has a disk that survives, and processes that come and go. A crash kills
+// the process in the middle of whatever it does; a restart builds the node anew on what the disk kept.
+
+import { must } from '../../src/kernel/assert.ts';
+import { between, fork, type Random } from '../../src/kernel/random.ts';
+import type { KvService } from '../../src/node/routing/services.ts';
+import type { Engine } from '../../src/node/storage/engine.ts';
+import { CALM_NETWORK, describeFault, type Fault, NOTHING_LOST, type RunPlan } from './faults.ts';
+import type { Lossiness } from './lossy-transport.ts';
+import type { Scheduler } from './scheduler.ts';
+import { SimulatedClock } from './simulated-clock.ts';
+import { SimulatedDisk } from './simulated-disk.ts';
+import { SimulatedNetwork } from './simulated-network.ts';
+import type { Endpoint, Target } from './workload.ts';
+
+/** What a node is built from; everything in it dies with the process, but the disk's content. */
+export interface NodePorts {
+  /** Also its address in the network. */
+  readonly name: string;
+  readonly names: readonly string[];
+  readonly clock: SimulatedClock;
+  readonly random: Random;
+  readonly engine: Engine;
+  readonly network: SimulatedNetwork;
+  readonly lossiness: () => Lossiness;
+}
+
+/** One process. */
+export interface SimulatedNode {
+  readonly kv: KvService;
+  start(): Promise<void>;
+  /** The process is gone: those connected to it may be told. It must not touch its own ports. */
+  onKilled(): void;
+}
+
+export type MakeNode = (ports: NodePorts) => SimulatedNode;
+
+export interface WorldOptions {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly names: readonly string[];
+  readonly plan: RunPlan;
+  readonly makeNode: MakeNode;
+}
+
+interface Machine {
+  readonly name: string;
+  readonly disk: SimulatedDisk;
+  readonly driftPpm: number;
+  process: { readonly node: SimulatedNode; readonly clock: SimulatedClock } | undefined;
+}
+
+export class World {
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  readonly #makeNode: MakeNode;
+  readonly #machines: ReadonlyMap<string, Machine>;
+  readonly #network: SimulatedNetwork;
+  readonly #wallErrorMsMax: number;
+  #lossiness: Lossiness;
+  /** Grows when everything is healed, so that what was planned for an earlier end does nothing. */
+  #healings = 0;
+
+  constructor({ scheduler, random, names, plan, makeNode }: WorldOptions) {
+    this.#scheduler = scheduler;
+    this.#random = random;
+    this.#makeNode = makeNode;
+    this.#lossiness = plan.lossiness;
+    this.#wallErrorMsMax = plan.wallErrorMsMax;
+    this.#network = new SimulatedNetwork({
+      random: fork(random),
+      now: () => scheduler.now(),
+      quality: plan.network,
+    });
+    this.#machines = new Map(
+      names.map((name, index) => {
+        const disk = new SimulatedDisk({ random: fork(random), speed: plan.disk });
+        const driftPpm = plan.driftsPpm[index] ?? 0;
+        return [name, { name, disk, driftPpm, process: undefined }];
+      }),
+    );
+    for (const { atMs, fault } of plan.faults) {
+      scheduler.after(atMs - scheduler.now(), () => this.#inject(fault));
+    }
+  }
+
+  start(): void {
+    for (const machine of this.#machines.values()) this.#startProcess(machine);
+  }
+
+  targets(): readonly Target[] {
+    return [...this.#machines.values()].map((machine) => ({
+      name: machine.name,
+      endpoint: () => endpointOf(machine),
+    }));
+  }
+
+  /** Ends all faults: everyone runs, everyone hears everyone, nothing is lost any more. */
+  heal(): void {
+    this.#healings += 1;
+    this.#scheduler.record('heal');
+    this.#network.heal();
+    this.#network.setQuality(CALM_NETWORK);
+    this.#lossiness = NOTHING_LOST;
+    for (const machine of this.#machines.values()) {
+      machine.disk.endStall();
+      machine.process?.clock.resume();
+      this.#startProcess(machine);
+    }
+  }
+
+  #inject(fault: Fault): void {
+    if (this.#healings > 0) return;
+    this.#scheduler.record(describeFault(fault));
+    switch (fault.type) {
+      case 'crash':
+        this.#crash(this.#machine(fault.node));
+        this.#later(fault.downMs, () => this.#startProcess(this.#machine(fault.node)));
+        break;
+      case 'pause':
+        this.#pause(this.#machine(fault.node), fault.forMs);
+        break;
+      case 'stall-disk':
+        this.#machine(fault.node).disk.stall(this.#scheduler.now() + fault.forMs);
+        break;
+      case 'partition':
+        this.#partition(fault.nodes, fault.forMs);
+        break;
+      case 'one-way':
+        this.#cut(fault, fault.forMs);
+        break;
+      case 'clog':
+        this.#network.clog(fault, this.#scheduler.now() + fault.forMs);
+        break;
+    }
+  }
+
+  #crash(machine: Machine): void {
+    const { process } = machine;
+    if (process === undefined) return;
+    machine.process = undefined;
+    process.clock.kill();
+    this.#scheduler.record(`${machine.name} died, its write: ${machine.disk.crash()}`);
+    process.node.onKilled();
+  }
+
+  #startProcess(machine: Machine): void {
+    if (machine.process !== undefined) return;
+    const { name, disk, driftPpm } = machine;
+    this.#scheduler.record(`${name} starts`);
+    const wallOffsetMs = between(this.#random, -this.#wallErrorMsMax, this.#wallErrorMsMax);
+    const clock = new SimulatedClock({ scheduler: this.#scheduler, driftPpm, wallOffsetMs });
+    const node = this.#makeNode({
+      name,
+      names: [...this.#machines.keys()],
+      clock,
+      random: fork(this.#random),
+      engine: disk.open(clock),
+      network: this.#network,
+      lossiness: () => this.#lossiness,
+    });
+    machine.process = { node, clock };
+    node.start().catch((error: unknown) => {
+      if (!clock.isDead()) this.#scheduler.fail(error);
+    });
+  }
+
+  #pause(machine: Machine, forMs: number): void {
+    const clock = machine.process?.clock;
+    if (clock === undefined) return;
+    clock.pause();
+    this.#later(forMs, () => clock.resume());
+  }
+
+  #partition(side: readonly string[], forMs: number): void {
+    for (const one of side) {
+      for (const other of this.#machines.keys()) {
+        if (side.includes(other)) continue;
+        this.#cut({ from: one, to: other }, forMs);
+        this.#cut({ from: other, to: one }, forMs);
+      }
+    }
+  }
+
+  #cut(path: { readonly from: string; readonly to: string }, forMs: number): void {
+    this.#network.cut(path, this.#scheduler.now() + forMs);
+  }
+
+  #later(delayMs: number, action: () => void): void {
+    const healings = this.#healings;
+    this.#scheduler.after(delayMs, () => {
+      if (healings === this.#healings) action();
+    });
+  }
+
+  #machine(name: string): Machine {
+    return must(this.#machines.get(name), `There is no machine ${name}`);
+  }
+}
+
+function endpointOf({ process }: Machine): Endpoint | undefined {
+  return process === undefined ? undefined : { kv: process.node.kv, clock: process.clock };
+}
