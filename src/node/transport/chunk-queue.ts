@@ -51,9 +51,9 @@ export class ChunkQueue implements AsyncIterable<Uint8Array> {
     this.#finish(undefined);
   }
 
-  /** No more will come, and what came is worth nothing. */
+  /** No more will come, and what came is worth nothing. Without effect once all are there. */
   fail(error: MatrixError): void {
-    this.#chunks.length = 0;
+    if (this.#end === undefined) this.#chunks.length = 0;
     this.#finish(error);
   }
 

@@ -7,8 +7,8 @@ export type Delivery =
   | { readonly type: 'deliver'; readonly delayMs: number }
   /** Not now: asked again after `retryMs`, and whatever is behind waits too. */
   | { readonly type: 'stall'; readonly retryMs: number }
-  /** The stream breaks for both ends, as a reset connection does. */
-  | { readonly type: 'break' };
+  /** The stream breaks for both ends, as a reset connection does; this piece is lost. */
+  | { readonly type: 'break'; readonly delayMs: number };
 
 /** Asked once for every piece that sets out, and again after each stall. */
 export type DeliveryPolicy = (piece: {
@@ -62,7 +62,11 @@ export class MemoryPipe {
     for (let piece = this.#waiting[0]; piece !== undefined; piece = this.#waiting[0]) {
       const delivery = policy({ from, to, bytes: piece.bytes });
       if (delivery.type === 'break') {
-        onBreak('Connection was reset');
+        // Nothing behind it sets out any more.
+        this.#stalledSince = clock.now();
+        clock.after(delivery.delayMs, () => {
+          if (!this.#isStopped) onBreak('Connection was reset');
+        });
         return;
       }
       if (delivery.type === 'stall') {

@@ -41,7 +41,7 @@ type StreamParts<Request, RequestFrame, Response, ResponseFrame> = Omit<
 export class MemoryNetwork {
   readonly #clock: Clock;
   readonly #policy: DeliveryPolicy;
-  readonly #wires = new Map<string, MemoryWire>();
+  readonly #listening = new Map<string, MemoryWire>();
   readonly #streams = new Set<MemoryStream>();
 
   constructor(options: MemoryNetworkOptions) {
@@ -49,26 +49,30 @@ export class MemoryNetwork {
     this.#policy = options.policy ?? (() => ({ type: 'deliver', delayMs: 0 }));
   }
 
-  /** The wire of the one process at this address. The process before it must be gone. */
+  /** The wire of a process at this address. It is there for others once it listens. */
   wire(address: string): Wire {
-    assert(!this.#wires.has(address), `Two processes at ${address}`);
-    const wire = new MemoryWire({
+    const wire: MemoryWire = new MemoryWire({
       address,
-      acceptorAt: (target) => this.#wires.get(target)?.acceptor,
+      listen: () => {
+        if (this.#listening.has(address)) return false;
+        this.#listening.set(address, wire);
+        return true;
+      },
+      acceptorAt: (target) => this.#listening.get(target)?.acceptor,
       open: (parts) => this.#open(parts),
       onClose: () => {
-        this.#wires.delete(address);
+        if (this.#listening.get(address) !== wire) return;
+        this.#listening.delete(address);
         this.#breakStreams((stream) => stream.touches(address));
       },
     });
-    this.#wires.set(address, wire);
     return wire;
   }
 
   /** The process at this address is gone: it hears nothing more, and its peers find broken streams. */
   kill(address: string): void {
-    this.#wires.get(address)?.die();
-    this.#wires.delete(address);
+    this.#listening.get(address)?.die();
+    this.#listening.delete(address);
     for (const stream of this.#streams) if (stream.touches(address)) stream.kill(address);
   }
 
@@ -98,6 +102,8 @@ export class MemoryNetwork {
 
 interface MemoryWireOptions {
   readonly address: string;
+  /** False when another process listens here. */
+  readonly listen: () => boolean;
   readonly acceptorAt: (address: string) => Acceptor | undefined;
   readonly open: <Request, RequestFrame, Response, ResponseFrame>(
     parts: StreamParts<Request, RequestFrame, Response, ResponseFrame>,
@@ -119,10 +125,11 @@ class MemoryWire implements Wire {
   }
 
   async listen(address: string, acceptor: Acceptor): Promise<string> {
-    if (address !== this.#options.address) {
+    if (this.#isGone) return address;
+    if (address !== this.#options.address || !this.#options.listen()) {
       throw new MatrixError('UNAVAILABLE', `Cannot listen on ${address}: it is another's`);
     }
-    if (!this.#isGone) this.#acceptor = acceptor;
+    this.#acceptor = acceptor;
     return address;
   }
 

@@ -43,13 +43,15 @@ export class SnapshotReceiver implements LinkEvents<InstallSnapshotRequest> {
     this.#stall = this.#watch();
     if (this.#peer === undefined) this.#begin(frame);
     if (frame.chunk.length > 0) this.#chunks.push(frame.chunk);
+    if (frame.isLast) this.#chunks.end();
   }
 
   /** The answer is the only frame of this direction: there is nothing to drain. */
   onDrain(): void {}
 
+  /** Does nothing when the last message has come; otherwise the snapshot is not whole. */
   onEnd(): void {
-    this.#chunks.end();
+    this.#chunks.fail(new MatrixError('UNAVAILABLE', 'Snapshot stream was cut off'));
     if (this.#peer === undefined) {
       this.#refuse(new MatrixError('INVALID_ARGUMENT', 'Stream without hello'));
     }

@@ -40,6 +40,7 @@ export class SnapshotSender implements LinkEvents<InstallSnapshotResponse> {
     try {
       await this.#write({ hello: this.#context.handshake.hello(toStoreId), header });
       await this.#writeAll(chunks);
+      await this.#write({ isLast: true });
       this.#link.end();
       await this.#done.promise;
     } finally {

@@ -34,7 +34,10 @@ export interface Link<Sent> {
 export interface LinkEvents<Received> {
   onFrame(frame: Received): void;
   onDrain(): void;
-  /** The other end has ended: no frame will come any more. */
+  /**
+   * No frame will come any more. A stream that was cut off may say so too before it reports its loss
+   * (grpc-js does), so whatever must be whole says in a frame that it is.
+   */
   onEnd(): void;
   /**
    * The last event, exactly once, also after an own `destroy`. Without error when both ends ended in
