@@ -6,12 +6,12 @@ import { MatrixError } from '../../kernel/errors.ts';
 
 const MIB = 1024 * 1024;
 
-export const KEY_BYTES_MAX = 4096;
+const KEY_BYTES_MAX = 4096;
 export const SCAN_LIMIT_DEFAULT = 100;
-export const SCAN_LIMIT_MAX = 1000;
+const SCAN_LIMIT_MAX = 1000;
 
 /** The largest value that may be configured: a value travels as one Raft entry. */
-export const VALUE_BYTES_CEILING = 8 * MIB;
+const VALUE_BYTES_CEILING = 8 * MIB;
 
 /** One byte of text takes at most six in JSON: a control character is written as \u00XX. */
 const JSON_BYTES_PER_BYTE = 6;
