@@ -173,8 +173,6 @@ export const BANNED_WORDS: readonly BannedWord[] = [
       'src/node/raft/',
       'src/node/prophet/scheduler',
       'src/node/prophet/policies/',
-      'src/node/prophet/prophet-machine.ts',
-      'src/node/shard/kv-machine.ts',
       'src/operator/plan.ts',
       'src/operator/policies/',
     ],

@@ -75,6 +75,8 @@ export class Replica {
   /** What is on disk of the applied state: what reads and snapshots may rely on. */
   #durable: EntryId;
   #incoming: ShardMeta | undefined;
+  /** True while the core does not take reads yet: asking again waits for its next Ready. */
+  #readsWait = false;
   #isInstalling = false;
   #isClosed = false;
   #leaderSeen: { readonly leader: ReplicaId; readonly term: number } = { leader: NO_ID, term: 0 };
@@ -258,7 +260,8 @@ export class Replica {
 
   hasWork(): boolean {
     if (this.#isInstalling || this.#isClosed || this.#applier.isRemoved) return false;
-    return this.#queue.length > 0 || this.#reads.hasAsked || this.#raft.hasReady();
+    const canAsk = this.#reads.hasAsked && !this.#readsWait;
+    return this.#queue.length > 0 || canAsk || this.#raft.hasReady();
   }
 
   /** Puts everything that is to become durable into the turn. True when `finish` must follow. */
@@ -325,11 +328,15 @@ export class Replica {
         for (const { waiter } of queue) waiter.reject(error);
       }
     }
-    if (!this.#reads.hasAsked) return;
+    if (this.#reads.hasAsked) this.#askReads();
+  }
+
+  #askReads(): void {
     const round = this.#raft.readIndex();
     if (round.type === 'accepted') this.#reads.startRound(round.sequence);
     else if (round.type === 'not-leader') this.#reads.abandon(this.notLeader());
-    else this.#reads.abandon(new MatrixError('UNAVAILABLE', 'The new leader is not ready yet'));
+    // A new leader is ready as soon as something of its term is committed: that brings another turn.
+    this.#readsWait = round.type === 'not-ready';
   }
 
   #refusal(result: Exclude<ProposeResult, { type: 'accepted' }>): MatrixError {
