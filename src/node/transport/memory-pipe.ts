@@ -46,6 +46,7 @@ export class MemoryPipe {
   }
 
   push(piece: Piece): void {
+    if (this.#isStopped) return;
     this.#waiting.push(piece);
     if (this.#stalledSince === undefined) this.#sendOut();
   }
