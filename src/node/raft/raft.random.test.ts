@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RandomWorld } from './random-world-suite.ts';
 
-const SEEDS = 250;
+const SEEDS = 200;
 const STEPS = 3000;
 
 const only = process.env['RAFT_SEED'];
