@@ -98,7 +98,10 @@ export interface AdminService {
   /** This node's store id; 0 before it has one. */
   readonly storeId: number;
   /** All shards as Prophet knows them, or the replicas on this node only. */
-  shards(options: { readonly isLocal: boolean }, context: CallContext): Promise<readonly ShardView[]>;
+  shards(
+    options: { readonly isLocal: boolean },
+    context: CallContext,
+  ): Promise<readonly ShardView[]>;
   stores(context: CallContext): Promise<readonly StoreView[]>;
   cluster(context: CallContext): Promise<ClusterView>;
   health(): Health;
@@ -106,5 +109,8 @@ export interface AdminService {
   drain(storeId: number, context: CallContext): Promise<void>;
   cancelDrain(storeId: number, context: CallContext): Promise<void>;
   /** Makes a leader transfer: to the replica on this store. */
-  transferLeader(request: { readonly shardId: number; readonly storeId: number }, context: CallContext): Promise<void>;
+  transferLeader(
+    request: { readonly shardId: number; readonly storeId: number },
+    context: CallContext,
+  ): Promise<void>;
 }
