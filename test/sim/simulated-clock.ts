@@ -24,7 +24,8 @@ export class SimulatedClock implements Clock {
   readonly #wallOffsetMs: number;
   readonly #bornMs: number;
   #state: 'running' | 'paused' | 'dead' = 'running';
-  #held: (() => void)[] = [];
+  /** What waits for the process to go on. */
+  readonly #held: (() => void)[] = [];
 
   constructor({ scheduler, driftPpm = 0, wallOffsetMs = 0 }: SimulatedClockOptions) {
     this.#scheduler = scheduler;
@@ -58,13 +59,15 @@ export class SimulatedClock implements Clock {
   /** A delay measured by the world: how long a message or a disk takes. */
   afterGlobal(delayMs: number, callback: () => void): Timer {
     let isCancelled = false;
-    // The wrapper asks again when it runs: the process may have died or stopped in between.
     const run = (): void => {
-      if (isCancelled || this.#state === 'dead') return;
-      if (this.#state === 'paused') this.#held.push(run);
-      else callback();
+      if (!isCancelled) callback();
     };
-    const timer = this.#state === 'dead' ? undefined : this.#scheduler.after(delayMs, run);
+    const timer =
+      this.#state === 'dead'
+        ? undefined
+        : this.#scheduler.after(delayMs, () => {
+            if (!isCancelled) this.enter(run);
+          });
     return {
       cancel: () => {
         isCancelled = true;
@@ -73,13 +76,20 @@ export class SimulatedClock implements Clock {
     };
   }
 
+  /** Lets something happen to the process: now, later when it is paused, never when it is dead. */
+  enter(callback: () => void): void {
+    if (this.#state === 'dead') return;
+    if (this.#state === 'running' && this.#held.length === 0) callback();
+    else this.#held.push(callback);
+  }
+
   isDead(): boolean {
     return this.#state === 'dead';
   }
 
   kill(): void {
     this.#state = 'dead';
-    this.#held = [];
+    this.#held.length = 0;
   }
 
   pause(): void {
@@ -87,12 +97,20 @@ export class SimulatedClock implements Clock {
     this.#state = 'paused';
   }
 
-  /** Everything that fell due in the meantime happens now, in its order. */
+  /** Everything that fell due in the meantime happens now, in its order and before anything new. */
   resume(): void {
     if (this.#state !== 'paused') return;
     this.#state = 'running';
-    const held = this.#held;
-    this.#held = [];
-    for (const run of held) this.#scheduler.after(0, run);
+    this.#scheduler.after(0, () => this.#catchUp());
+  }
+
+  /** One event for each, so that its promise jobs finish before the next. */
+  #catchUp(): void {
+    if (this.#state !== 'running') return;
+    const callback = this.#held[0];
+    if (callback === undefined) return;
+    callback();
+    this.#held.shift();
+    if (this.#held.length > 0) this.#scheduler.after(0, () => this.#catchUp());
   }
 }

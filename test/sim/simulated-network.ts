@@ -1,8 +1,9 @@
 // The network between simulated addresses, as a policy: what happens to the next frame from one
-// address to another. It knows nothing of streams; the wire asks it and behaves as TCP would, so that
-// a lost frame is a broken stream. Cuts have a direction: a partition is cuts both ways.
+// address to another. It knows nothing of streams: the memory wire asks it and behaves as TCP would.
+// Cuts have a direction: a partition is cuts both ways.
 
 import { between, chance, type Random } from '../../src/kernel/random.ts';
+import type { Delivery } from '../../src/node/transport/memory-pipe.ts';
 
 export interface NetworkQuality {
   readonly latencyMicrosMin: number;
@@ -13,19 +14,15 @@ export interface NetworkQuality {
   readonly breaksPer10000: number;
 }
 
-export type FrameFate =
-  | { readonly type: 'arrives'; readonly delayMs: number }
-  /** The stream that carries it breaks, for both ends. */
-  | { readonly type: 'breaks'; readonly delayMs: number }
-  /** Nothing comes through in this direction; the sender notices nothing for now. */
-  | { readonly type: 'cut' };
-
 export interface Path {
   readonly from: string;
   readonly to: string;
 }
 
 const SLOW_FACTOR = 10;
+
+/** How soon after a heal what waited goes through. */
+const CUT_RETRY_MS = 50;
 
 export class SimulatedNetwork {
   readonly #random: Random;
@@ -44,20 +41,16 @@ export class SimulatedNetwork {
     this.#quality = options.quality;
   }
 
-  fateOf(path: Path): FrameFate {
-    if (this.isCut(path)) return { type: 'cut' };
+  /** What a cut does is a stall: the sender notices nothing until its patience is over. */
+  deliveryOf(path: Path): Delivery {
+    if (this.isCut(path)) return { type: 'stall', retryMs: CUT_RETRY_MS };
     const delayMs = this.#drawMs() + this.#clogMs(path);
     const isBroken = chance(this.#random, this.#quality.breaksPer10000, 10_000);
-    return { type: isBroken ? 'breaks' : 'arrives', delayMs };
+    return { type: isBroken ? 'break' : 'deliver', delayMs };
   }
 
   isCut(path: Path): boolean {
-    return this.cutMs(path) > 0;
-  }
-
-  /** How much longer nothing comes through in this direction, 0 when it is open. */
-  cutMs(path: Path): number {
-    return Math.max(0, (this.#cutUntilMs.get(nameOf(path)) ?? 0) - this.#now());
+    return (this.#cutUntilMs.get(nameOf(path)) ?? 0) > this.#now();
   }
 
   /** From now on and until then nothing comes through in this direction. */

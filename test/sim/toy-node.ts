@@ -40,7 +40,7 @@ const STARTED_KEY = utf8('started');
 
 export function toyNode(ports: NodePorts, fault: ToyFault): SimulatedNode {
   const toy = new Toy(ports, fault);
-  return { kv: toy.service(), start: () => toy.start(), onKilled: () => {} };
+  return { kv: toy.service(), start: () => toy.start() };
 }
 
 class Toy {

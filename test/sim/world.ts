@@ -5,8 +5,11 @@ import { must } from '../../src/kernel/assert.ts';
 import { between, fork, type Random } from '../../src/kernel/random.ts';
 import type { KvService } from '../../src/node/routing/services.ts';
 import type { Engine } from '../../src/node/storage/engine.ts';
+import { MemoryNetwork } from '../../src/node/transport/memory-wire.ts';
+import type { Wire } from '../../src/node/transport/wire-port.ts';
 import { CALM_NETWORK, describeFault, type Fault, NOTHING_LOST, type RunPlan } from './faults.ts';
 import type { Lossiness } from './lossy-transport.ts';
+import { processWire } from './process-wire.ts';
 import type { Scheduler } from './scheduler.ts';
 import { SimulatedClock } from './simulated-clock.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
@@ -21,7 +24,7 @@ export interface NodePorts {
   readonly clock: SimulatedClock;
   readonly random: Random;
   readonly engine: Engine;
-  readonly network: SimulatedNetwork;
+  readonly wire: Wire;
   readonly lossiness: () => Lossiness;
 }
 
@@ -29,8 +32,6 @@ export interface NodePorts {
 export interface SimulatedNode {
   readonly kv: KvService;
   start(): Promise<void>;
-  /** The process is gone: those connected to it may be told. It must not touch its own ports. */
-  onKilled(): void;
 }
 
 export type MakeNode = (ports: NodePorts) => SimulatedNode;
@@ -56,6 +57,7 @@ export class World {
   readonly #makeNode: MakeNode;
   readonly #machines: ReadonlyMap<string, Machine>;
   readonly #network: SimulatedNetwork;
+  readonly #wires: MemoryNetwork;
   readonly #wallErrorMsMax: number;
   #lossiness: Lossiness;
   /** Grows when everything is healed, so that what was planned for an earlier end does nothing. */
@@ -71,6 +73,10 @@ export class World {
       random: fork(random),
       now: () => scheduler.now(),
       quality: plan.network,
+    });
+    this.#wires = new MemoryNetwork({
+      clock: new SimulatedClock({ scheduler }),
+      policy: (path) => this.#network.deliveryOf(path),
     });
     this.#machines = new Map(
       names.map((name, index) => {
@@ -141,7 +147,7 @@ export class World {
     machine.process = undefined;
     process.clock.kill();
     this.#scheduler.record(`${machine.name} died, its write: ${machine.disk.crash()}`);
-    process.node.onKilled();
+    this.#wires.kill(machine.name);
   }
 
   #startProcess(machine: Machine): void {
@@ -156,7 +162,7 @@ export class World {
       clock,
       random: fork(this.#random),
       engine: disk.open(clock),
-      network: this.#network,
+      wire: processWire(this.#wires.wire(name), clock),
       lossiness: () => this.#lossiness,
     });
     machine.process = { node, clock };
