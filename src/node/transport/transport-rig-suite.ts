@@ -106,7 +106,7 @@ export async function startNode(ground: Ground, options: NodeOptions): Promise<T
   return node;
 }
 
-export function handlersOf(
+function handlersOf(
   options: { readonly node?: TestNode } & Partial<TransportHandlers>,
 ): TransportHandlers {
   const { node, ...handlers } = options;
