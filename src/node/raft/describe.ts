@@ -40,7 +40,7 @@ export function describeConf(conf: ConfState): string {
   return `voters=${conf.voters.join(',')} learners=${conf.learners.join(',')}`;
 }
 
-export function describeId(id: EntryId): string {
+function describeId(id: EntryId): string {
   return `${id.term}/${id.index}`;
 }
 

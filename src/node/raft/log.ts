@@ -241,7 +241,7 @@ export class Log {
   }
 }
 
-export function entrySize(entry: { readonly data: Uint8Array }): number {
+function entrySize(entry: { readonly data: Uint8Array }): number {
   return entry.data.length + ENTRY_OVERHEAD_BYTES;
 }
 

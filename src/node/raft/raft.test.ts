@@ -73,6 +73,16 @@ test('a candidate does not count its vote when a write that began before ends', 
   assert.equal(replica.raft.status().role, 'leader');
 });
 
+test('a pre-vote granted for the present term says nothing about the next one', () => {
+  const raft = new Raft(optionsOf(1), SOUND);
+  while (raft.status().role !== 'pre-candidate') raft.tick();
+  const grant = { type: 'pre-vote-response', from: 2, to: 1, granted: true } as const;
+  raft.step({ ...grant, term: 3 });
+  assert.equal(raft.status().role, 'pre-candidate');
+  raft.step({ ...grant, term: 4 });
+  assert.equal(raft.status().role, 'candidate');
+});
+
 test('one Ready is in flight at a time, and none when there is nothing to do', () => {
   const raft = new Raft(optionsOf(1), SOUND);
   assert.ok(raft.hasReady());
