@@ -20,7 +20,7 @@ import { buryReplica, type MetaRecord } from '../shard/shard-records.ts';
 import { writeFirstState } from '../shard/split-apply.ts';
 import type { StateMachine } from '../shard/state-machine.ts';
 import type { Effect } from '../shard/turn.ts';
-import type { Engine } from '../storage/engine.ts';
+import type { Engine, WriteOperation } from '../storage/engine.ts';
 import { metaKey } from '../storage/keys.ts';
 import { OverlayBatch } from '../storage/overlay-batch.ts';
 import type { Envelope } from '../transport/transport.ts';
@@ -267,18 +267,21 @@ export class Store implements LocalStore {
     );
   }
 
-  /** Hands every leadership on this store to a follower that is up to date. */
-  transferLeaders(): number {
-    let leading = 0;
+  /** Hands every leadership on this store to a follower that is up to date. Returns those it tries. */
+  transferLeaders(): readonly Replica[] {
+    const handed: Replica[] = [];
     for (const replica of this.#host.all()) {
-      if (!replica.isLeader) continue;
-      const target = bestFollower(replica);
-      if (target === undefined) continue;
-      leading += 1;
-      replica.transferLeader(target);
+      const target = replica.isLeader ? bestFollower(replica) : undefined;
+      if (target === undefined || !replica.transferLeader(target)) continue;
+      handed.push(replica);
       this.#loop.wake(replica);
     }
-    return leading;
+    return handed;
+  }
+
+  /** Writes beside the replicas. Resolves once durable. */
+  writeDurably(operations: readonly WriteOperation[]): Promise<void> {
+    return this.#loop.submit(operations);
   }
 
   // ---- messages --------------------------------------------------------------------------------
@@ -292,10 +295,11 @@ export class Store implements LocalStore {
   }
 
   /** The process behind these replicas is gone or cannot be reached. */
-  peerLost(isThere: (replica: ReplicaDescriptor) => boolean): void {
+  peerLost(isThere: (shardId: ShardId, replica: ReplicaDescriptor) => boolean): void {
     for (const replica of this.#host.all()) {
       for (const peer of replica.meta.replicas) {
-        if (peer.replicaId === replica.replicaId || !isThere(peer)) continue;
+        const isOther = peer.replicaId !== replica.replicaId && isThere(replica.shardId, peer);
+        if (!isOther) continue;
         if (replica.leader === peer.replicaId) replica.leaderLost();
         else if (replica.isLeader) replica.peerUnreachable(peer.replicaId);
       }

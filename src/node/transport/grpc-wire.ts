@@ -58,11 +58,21 @@ const SERVICE = toServiceDefinition(Peer);
 const EXCHANGE = must(SERVICE[Peer.method.exchange.localName], 'No method exchange');
 const INSTALL = must(SERVICE[Peer.method.installSnapshot.localName], 'No method installSnapshot');
 
+export interface GrpcWireOptions {
+  /** Adds what else is served on the same port: the public API. */
+  readonly addServices?: (server: Server) => void;
+}
+
 export class GrpcWire implements Wire {
+  readonly #options: GrpcWireOptions;
   #server: Server | undefined;
   /** What breaks each open stream of ours. */
   readonly #breakers = new Set<(error: MatrixError) => void>();
   #isClosed = false;
+
+  constructor(options: GrpcWireOptions = {}) {
+    this.#options = options;
+  }
 
   listen(address: string, acceptor: Acceptor): Promise<string> {
     const server = new Server(OPTIONS);
@@ -76,6 +86,7 @@ export class GrpcWire implements Wire {
         answer: sendUnaryData<SnapshotResponseInit>,
       ) => acceptSnapshot({ call, answer }, acceptor),
     });
+    this.#options.addServices?.(server);
     return new Promise((resolve, reject) => {
       server.bindAsync(address, ServerCredentials.createInsecure(), (cause, port) => {
         if (cause === null) {
