@@ -18,6 +18,8 @@ const NOT_SENT_CODES: readonly string[] = [
   'ENETUNREACH',
   'ENOTFOUND',
   'UND_ERR_CONNECT_TIMEOUT',
+  // Fetch refuses some ports by itself; this is a message, as there is no code.
+  'bad port',
 ];
 
 export interface ApiRequest {

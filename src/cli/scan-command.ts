@@ -1,5 +1,5 @@
-// `mkv scan`: keys in order, page after page. Each page is printed as it comes, so that a scan of
-// everything holds one page in memory.
+// `mkv scan`: keys in order, page after page. Printed piece by piece, so that a scan of
+// everything never holds more than two pages in memory.
 
 import { type Command, Option } from 'commander';
 import { describeBytes } from '../kernel/bytes.ts';
@@ -114,19 +114,26 @@ function jsonPrinter(terminal: Terminal, keysOnly: boolean): Printer {
   };
 }
 
+/** Rows are gathered, as a page may be short: columns that jump every few lines cannot be read. */
 function tablePrinter(terminal: Terminal, keysOnly: boolean): Printer {
   let heads = keysOnly ? ['KEY', 'VERSION'] : ['KEY', 'VERSION', 'VALUE'];
+  let rows: string[][] = [];
+  const flush = (): void => {
+    if (rows.length === 0) return;
+    terminal.out(formatTable(heads, rows));
+    heads = [];
+    rows = [];
+  };
   return {
     page: (items) => {
-      if (items.length === 0) return;
-      const rows = items.map(({ key, value, version }) => {
+      for (const { key, value, version } of items) {
         const row = [shown(key), String(version)];
-        return keysOnly ? row : [...row, shown(value)];
-      });
-      terminal.out(formatTable(heads, rows));
-      heads = [];
+        rows.push(keysOnly ? row : [...row, shown(value)]);
+      }
+      if (rows.length >= PAGE_ITEMS_MAX) flush();
     },
     finish: () => {
+      flush();
       if (heads.length > 0) terminal.note('No keys');
     },
   };

@@ -1,8 +1,8 @@
 // The directory of a local cluster: which paths are in it, and that nothing in it or beside it is
 // harmed. A directory with other people's files is never used, and never emptied by --reset.
 
-import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { CliError } from '../exit-codes.ts';
 import {
   clusterFileOf,
@@ -31,7 +31,7 @@ export function runFileOf(directory: string): string {
 export async function claimDirectory(directory: string): Promise<LocalCluster | undefined> {
   const cluster = await readExisting(directory);
   try {
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(resolve(directory));
     const probe = join(directory, '.probe');
     await writeWhole(probe, '');
     await rm(probe);
@@ -42,6 +42,35 @@ export async function claimDirectory(directory: string): Promise<LocalCluster | 
     );
   }
   return cluster;
+}
+
+/**
+ * With its parents. (The recursive mkdir of Node never ends where the system says ENOENT although the
+ * parent is there, as under /proc.)
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (isExisting(error)) return;
+    const parent = dirname(path);
+    if (!isMissing(error) || parent === path || (await isThere(parent))) throw error;
+    await makeDirectory(parent);
+    await mkdir(path);
+  }
+}
+
+function isExisting(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false; // Why it is not there, the mkdir that follows says better.
+  }
 }
 
 /** Undefined for a directory that is missing or empty. */
