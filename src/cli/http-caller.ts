@@ -146,13 +146,13 @@ function translateFailure(
   return { error: unknown, isSent: true, mayRepeat: false };
 }
 
+/** The code of the innermost error that has one, else its text. */
 function causeCode(error: unknown): string {
-  for (let current = error; current instanceof Error; current = current.cause) {
-    if ('code' in current && typeof current.code === 'string') return current.code;
-    // Several addresses of one name were tried: they fail alike.
-    if (current instanceof AggregateError) return causeCode(current.errors[0]);
-  }
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // Several addresses of one name were tried: they fail alike.
+  const inner: unknown = error instanceof AggregateError ? error.errors[0] : error.cause;
+  if (inner instanceof Error) return causeCode(inner);
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
 }
 
 /** What the node said, or what its status says when something between answers in other words. */

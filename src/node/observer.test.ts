@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { METRICS } from './metrics.ts';
 import { createObserver, type NodeObserver } from './observer.ts';
 
@@ -75,4 +77,27 @@ test('the table names each metric by its kind and helps in a sentence', () => {
     assert.match(help, /^[A-Z].*\.$/, name);
     assert.equal(buckets !== undefined, type === 'histogram', name);
   }
+});
+
+test('every metric that the rooms of a node report is in the table, with its kind', () => {
+  const kinds: Readonly<Record<string, string>> = {
+    count: 'counter',
+    observe: 'histogram',
+    gauge: 'gauge',
+  };
+  const home = fileURLToPath(new URL('.', import.meta.url));
+  const files = globSync('**/*.ts', { cwd: home }).filter(
+    (path) => !/(?:\.test|-suite)\.ts$/.test(path),
+  );
+  let found = 0;
+  for (const path of files) {
+    const text = readFileSync(`${home}${path}`, 'utf8');
+    for (const [, call = '', name = ''] of text.matchAll(
+      /\.(count|observe|gauge)\(\s*'(matrixkv_\w+)'/g,
+    )) {
+      found += 1;
+      assert.equal(METRICS[name]?.type, kinds[call], `${name} in ${path}`);
+    }
+  }
+  assert.ok(found > 5, `Only ${found} calls were found: the search is broken`);
 });

@@ -34,11 +34,7 @@ export interface NodeProcessOptions {
   readonly program: string;
 }
 
-export function nodeFlags({
-  cluster,
-  node,
-  directory,
-}: Omit<NodeProcessOptions, 'program'>): string[] {
+function nodeFlags({ cluster, node, directory }: Omit<NodeProcessOptions, 'program'>): string[] {
   const prophets = cluster.nodes.filter(({ isProphet }) => isProphet);
   const members = prophets.map(({ name, peerPort }) => `${name}=${LOCAL_HOST}:${peerPort}`);
   const flags: Readonly<Record<string, string>> = {
