@@ -44,12 +44,32 @@ export const METRICS: Readonly<Record<string, MetricDefinition>> = {
     help: 'How many operations one synced write carried.',
     buckets: COUNTS,
   },
-  matrixkv_store_inbox_depth: {
-    type: 'gauge',
-    help: 'How many inputs wait for the next turn of the store loop.',
-  },
   matrixkv_store_shards: { type: 'gauge', help: 'How many replicas this node holds.' },
   matrixkv_store_leaders: { type: 'gauge', help: 'How many shards this node leads.' },
+  matrixkv_store_messages_refused_total: {
+    type: 'counter',
+    help: 'Raft messages for a replica that cannot live here, as another shard claims its range.',
+  },
+  matrixkv_store_quarantined_total: {
+    type: 'counter',
+    help: 'Replicas found damaged at start; each stays out of service until it is replaced.',
+  },
+  matrixkv_prophet_brake: {
+    type: 'gauge',
+    help: '1 while a mass failure of stores holds back re-replication.',
+  },
+  matrixkv_prophet_operators: {
+    type: 'gauge',
+    help: 'Changes of placement that the Prophet leader has under way.',
+  },
+  matrixkv_prophet_reports_dropped_total: {
+    type: 'counter',
+    help: 'Reports on shards that were older than what Prophet knew already.',
+  },
+  matrixkv_transport_handshakes_refused_total: {
+    type: 'counter',
+    help: 'Connections refused for a wrong cluster, store, incarnation or protocol.',
+  },
   matrixkv_shard_proposals_total: {
     type: 'counter',
     help: 'Writes proposed to a shard by how they ended.',
@@ -69,10 +89,6 @@ export const METRICS: Readonly<Record<string, MetricDefinition>> = {
     help: 'Messages to peers that were dropped, by reason; Raft repeats what matters.',
     labels: ['reason'],
   },
-  matrixkv_transport_sent_bytes_total: {
-    type: 'counter',
-    help: 'Bytes handed to the streams to peers.',
-  },
   matrixkv_http_requests_total: {
     type: 'counter',
     help: 'HTTP requests by route pattern and status code.',
@@ -88,11 +104,6 @@ export const METRICS: Readonly<Record<string, MetricDefinition>> = {
     type: 'gauge',
     help: 'How late the event loop was since the last scrape: median, 99th percentile and maximum.',
     labels: ['quantile'],
-  },
-  matrixkv_prophet_steps_total: {
-    type: 'counter',
-    help: 'Steps that Prophet asked shard leaders for, by kind.',
-    labels: ['kind'],
   },
   matrixkv_storage_files_level0: {
     type: 'gauge',

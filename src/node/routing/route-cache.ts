@@ -1,13 +1,22 @@
-// Where each key lives, as far as this node knows. Knowledge comes late, twice and in any order; the
-// rules of d.5 keep the newest: for one key generations only grow, and within one generation the
-// version of the members decides. Who leads is remembered apart, with the term in which it was so.
+// Where each key lives, as far as this node knows. Knowledge comes late, twice and in any order; for
+// every key the newest shard that was ever heard of is kept (d.5): generations only grow, and within
+// one generation the version of the members decides. A newer shard takes its own range from an older
+// one and leaves it the rest: what is left of the old route still leads to a store that knows better,
+// so a split is followed without asking Prophet (lessons 10 and 21).
 //
-// Invariants: cached shards do not overlap and are sorted by start; for no key does the generation
-// fall while it stays covered; the term of a remembered leader never falls.
+// Who leads is remembered apart, with the term in which it was so.
+//
+// Invariants: pieces do not overlap, are sorted by start, and lie inside their shard; for no key does
+// the generation fall while it stays covered; the term of a remembered leader never falls.
 
 import { compareBytes, type KeyRange, rangeContains } from '../../kernel/bytes.ts';
 import { NO_ID, type ReplicaId, type ShardId, type StoreId, type Term } from '../../kernel/ids.ts';
 import type { ShardMeta } from '../shard/shard-meta.ts';
+
+/** The part of a shard's range for which nothing newer is known. */
+export interface Piece extends KeyRange {
+  readonly shard: ShardMeta;
+}
 
 export interface LeaderHint {
   readonly replicaId: ReplicaId;
@@ -17,27 +26,23 @@ export interface LeaderHint {
 
 export class RouteCache {
   readonly #routesMax: number;
-  #routes: ShardMeta[] = [];
+  #pieces: Piece[] = [];
   readonly #leaders = new Map<ShardId, LeaderHint>();
-  /** Where the next route is dropped when the cache is full; moves on, so that none is spared. */
+  /** Where the next piece is dropped when the cache is full; moves on, so that none is spared. */
   #hand = 0;
 
   constructor(options: { readonly routesMax: number }) {
     this.#routesMax = options.routesMax;
   }
 
-  get size(): number {
-    return this.#routes.length;
-  }
-
-  /** All routes in key order. */
-  routes(): readonly ShardMeta[] {
-    return this.#routes;
+  /** All that is known, in key order. */
+  pieces(): readonly Piece[] {
+    return this.#pieces;
   }
 
   at(key: Uint8Array): ShardMeta | undefined {
-    const route = this.#routes[this.#firstEndingBehind(key)];
-    return route !== undefined && rangeContains(route, key) ? route : undefined;
+    const piece = this.#pieces[this.#firstEndingBehind(key)];
+    return piece !== undefined && rangeContains(piece, key) ? piece.shard : undefined;
   }
 
   /** True when the shard was news. A range that holds nothing is none: peers may send anything. */
@@ -45,10 +50,11 @@ export class RouteCache {
     if (shard.end.length > 0 && compareBytes(shard.start, shard.end) >= 0) return false;
     const from = this.#firstEndingBehind(shard.start);
     const to = this.#firstStartingAt(shard.end);
-    const overlaps = this.#routes.slice(from, to);
-    if (overlaps.some((route) => !isReplacedBy(route, shard))) return false;
-    this.#routes.splice(from, overlaps.length, shard);
-    if (this.#routes.length > this.#routesMax) this.#dropOne(shard);
+    const known = this.#pieces.slice(from, to);
+    const merged = merge(known, shard);
+    if (!merged.some((piece) => piece.shard === shard)) return false;
+    this.#pieces.splice(from, known.length, ...merged);
+    while (this.#pieces.length > this.#routesMax) this.#dropOne(shard);
     return true;
   }
 
@@ -83,39 +89,65 @@ export class RouteCache {
   }
 
   #dropOne(kept: ShardMeta): void {
-    this.#hand = (this.#hand + 1) % this.#routes.length;
-    if (this.#routes[this.#hand] === kept) this.#hand = (this.#hand + 1) % this.#routes.length;
-    const [dropped] = this.#routes.splice(this.#hand, 1);
-    if (dropped !== undefined) this.#leaders.delete(dropped.id);
+    this.#hand = (this.#hand + 1) % this.#pieces.length;
+    if (this.#pieces[this.#hand]?.shard === kept)
+      this.#hand = (this.#hand + 1) % this.#pieces.length;
+    this.#pieces.splice(this.#hand, 1);
   }
 
-  /** Position of the first route that ends behind the key: the one that holds it, or follows it. */
+  /** Position of the first piece that ends behind the key: the one that holds it, or follows it. */
   #firstEndingBehind(key: Uint8Array): number {
-    return this.#search((route) => endsBehind(route, key));
+    return this.#search((piece) => isBehind(piece.end, key));
   }
 
-  /** Position of the first route that starts at or behind the end of a range. */
+  /** Position of the first piece that starts at or behind the end of a range. */
   #firstStartingAt(end: Uint8Array): number {
-    if (end.length === 0) return this.#routes.length;
-    return this.#search((route) => compareBytes(route.start, end) >= 0);
+    return this.#search((piece) => !isBehind(end, piece.start));
   }
 
   /** The first position from which on the condition holds. */
-  #search(holds: (route: ShardMeta) => boolean): number {
+  #search(holds: (piece: Piece) => boolean): number {
     let low = 0;
-    let high = this.#routes.length;
+    let high = this.#pieces.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const route = this.#routes[middle];
-      if (route === undefined || holds(route)) high = middle;
+      const piece = this.#pieces[middle];
+      if (piece === undefined || holds(piece)) high = middle;
       else low = middle + 1;
     }
     return low;
   }
 }
 
-function endsBehind(range: KeyRange, key: Uint8Array): boolean {
-  return range.end.length === 0 || compareBytes(range.end, key) > 0;
+/** The pieces that overlap the shard, with the shard wherever it is newer or nothing is known. */
+function merge(known: readonly Piece[], shard: ShardMeta): Piece[] {
+  const merged: Piece[] = [];
+  /** Up to here the shard's range is dealt with; undefined once it is to the end of all keys. */
+  let reached: Uint8Array | undefined = shard.start;
+  for (const piece of known) {
+    if (isReplacedBy(piece.shard, shard)) {
+      if (compareBytes(piece.start, shard.start) < 0) merged.push({ ...piece, end: shard.start });
+      continue;
+    }
+    if (reached !== undefined && compareBytes(reached, piece.start) < 0) {
+      merged.push({ start: reached, end: piece.start, shard });
+    }
+    merged.push(piece);
+    reached = piece.end.length === 0 ? undefined : piece.end;
+  }
+  if (reached !== undefined && isBehind(shard.end, reached)) {
+    merged.push({ start: reached, end: shard.end, shard });
+  }
+  const last = known.at(-1);
+  if (last !== undefined && isReplacedBy(last.shard, shard) && shard.end.length > 0) {
+    if (isBehind(last.end, shard.end)) merged.push({ ...last, start: shard.end });
+  }
+  return merged;
+}
+
+/** Whether a range with this end goes on behind the key. An empty end is behind all keys. */
+function isBehind(end: Uint8Array, key: Uint8Array): boolean {
+  return end.length === 0 || compareBytes(end, key) > 0;
 }
 
 /** Equal generations of two shards cannot overlap by right; then the later word counts. */

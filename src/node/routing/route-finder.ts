@@ -2,12 +2,11 @@
 // then from Prophet, one question at a time. The data path needs Prophet no more once a route is
 // known (lesson 21): refusals of stores repair it (lesson 10).
 
-import { EMPTY, rangeContains } from '../../kernel/bytes.ts';
+import { EMPTY } from '../../kernel/bytes.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { MatrixError, type RouteHint } from '../../kernel/errors.ts';
 import { NO_ID, type ShardId } from '../../kernel/ids.ts';
 import type { Observer } from '../../kernel/observer.ts';
-import type { Route } from '../prophet/protocol.ts';
 import { replicaById, type ShardMeta } from '../shard/shard-meta.ts';
 import type { LocalShard, LocalStore } from '../store/local-store.ts';
 import type { ProphetService } from './prophet-service.ts';
@@ -42,9 +41,8 @@ export class RouteFinder {
   }
 
   /**
-   * Asks Prophet if need be. The answer may be older than what is remembered of neighbouring keys;
-   * it is still the best there is, and the store that is asked will set it right. Throws UNAVAILABLE
-   * or TIMEOUT.
+   * Asks Prophet if need be. Its answer may be old; the store that is asked will set it right.
+   * Throws UNAVAILABLE or TIMEOUT.
    */
   async find(key: Uint8Array, deadline: number): Promise<ShardMeta> {
     for (;;) {
@@ -86,14 +84,13 @@ export class RouteFinder {
   async #ask(key: Uint8Array, deadline: number): Promise<ShardMeta> {
     const answer = this.#fetch(key, deadline);
     this.#track(answer);
-    const routes = await answer;
-    const route = routes.find(({ shard }) => rangeContains(shard, key))?.shard;
-    const best = this.known(key) ?? route;
-    if (best !== undefined) return best;
+    await answer;
+    const found = this.known(key);
+    if (found !== undefined) return found;
     throw new MatrixError('UNAVAILABLE', 'No shard holds the key yet, as the cluster is starting');
   }
 
-  async #fetch(key: Uint8Array, latest: number): Promise<readonly Route[]> {
+  async #fetch(key: Uint8Array, latest: number): Promise<void> {
     const { clock, prophet, cache, routesPerLookup, lookupTimeoutMs } = this.#options;
     const deadline = Math.min(latest, clock.now() + lookupTimeoutMs);
     const request = { start: key, end: EMPTY, limit: routesPerLookup };
@@ -102,11 +99,10 @@ export class RouteFinder {
       cache.insert(shard);
       if (leader !== undefined) cache.learnLeader(shard.id, leader);
     }
-    return routes;
   }
 
   /** Others wait for this question instead of asking their own. Its failure is told to the asker. */
-  #track(answer: Promise<readonly Route[]>): void {
+  #track(answer: Promise<void>): void {
     const forget = (): void => {
       this.#lookup = undefined;
     };

@@ -2,7 +2,7 @@
 // uninitialised core if it names one that belongs here; or nowhere, with a reason.
 
 import type { Clock } from '../../kernel/clock.ts';
-import type { ReplicaId, ShardId } from '../../kernel/ids.ts';
+import { PROPHET_SHARD, type ReplicaId, type ShardId } from '../../kernel/ids.ts';
 import type { Observer } from '../../kernel/observer.ts';
 import type { Replica } from '../shard/replica.ts';
 import type { ReplicaDescriptor } from '../shard/shard-meta.ts';
@@ -93,6 +93,8 @@ export class Inbound {
   #createFor(envelope: Envelope): Replica | undefined {
     const { host, createUninitialised } = this.#options;
     const { shardId, to, shard } = envelope;
+    // A member of Prophet starts when it knows that it may vote (d.11), never because of a message.
+    if (shardId === PROPHET_SHARD) return undefined;
     const conflict = host.conflict(shardId, shard);
     if (conflict !== undefined) {
       this.#keepVote(envelope);

@@ -12,6 +12,7 @@ import {
 } from '../../kernel/bytes.ts';
 import { MatrixError } from '../../kernel/errors.ts';
 import type { ShardId } from '../../kernel/ids.ts';
+import type { Observer } from '../../kernel/observer.ts';
 import { encodeCommand, type WriteCommand } from '../shard/commands.ts';
 import type { GetResult, ScanRequest, ScanResult, WriteResult } from '../shard/kv-types.ts';
 import { decodeValue } from '../shard/record.ts';
@@ -25,6 +26,7 @@ import type { ReplicaHost } from './replica-host.ts';
 export interface RequestsOptions {
   readonly host: ReplicaHost;
   readonly engine: Engine;
+  readonly observer: Observer;
   readonly wake: (replica: Replica) => void;
 }
 
@@ -54,10 +56,19 @@ export class Requests {
     const address = { shardId, generation: command.generation, range };
     const replica = this.#leaderAt(address);
     const bytes = await new Promise<Uint8Array>((resolve, reject) => {
-      replica.propose(encodeCommand(command), { deadline, resolve, reject });
+      const fail = (error: MatrixError): void => {
+        this.#count(error.outcome === 'unknown' ? 'unknown' : 'refused');
+        reject(error);
+      };
+      replica.propose(encodeCommand(command), { deadline, resolve, reject: fail });
       this.#options.wake(replica);
     });
+    this.#count('applied');
     return this.#writeResult(bytes, address);
+  }
+
+  #count(result: 'applied' | 'refused' | 'unknown'): void {
+    this.#options.observer.metrics.count('matrixkv_shard_proposals_total', 1, { result });
   }
 
   async get(

@@ -55,6 +55,10 @@ export interface StoreOptions {
   readonly streamSnapshot: SnapshotStream;
 }
 
+const SAMPLE_MS = 5000;
+/** Between two attempts of replicas that have just started. */
+const HURRY_TICKS = 6;
+
 export class Store implements LocalStore {
   readonly #options: StoreOptions;
   readonly #host = new ReplicaHost();
@@ -71,7 +75,8 @@ export class Store implements LocalStore {
   readonly #splitAt = new Map<ShardId, number>();
   readonly #installs = new Map<ShardId, Promise<void>>();
   #storeId: StoreId = NO_ID;
-  #ticker: Timer | undefined;
+  readonly #timers: Timer[] = [];
+  #ticks = 0;
   #isStopped = false;
 
   constructor(options: StoreOptions) {
@@ -111,7 +116,7 @@ export class Store implements LocalStore {
       createUninitialised: (shardId, replicaId) => this.#factory.uninitialised(shardId, replicaId),
       onMaybeStale: (shardId) => listener.onMaybeStale(shardId),
     });
-    this.#requests = new Requests({ host, engine, wake });
+    this.#requests = new Requests({ host, engine, observer, wake });
     const capacityBytes = options.shardCapacityBytes;
     const allocateIds = (count: number): Promise<number> => listener.allocateIds(count);
     this.#splitter = new Splitter({ engine, clock, observer, capacityBytes, allocateIds, wake });
@@ -159,7 +164,8 @@ export class Store implements LocalStore {
       observer,
       open: (record, log) => this.#factory.open(record, log),
     });
-    this.#ticker = every(clock, timing.tickMs, () => this.#tick());
+    this.#timers.push(every(clock, timing.tickMs, () => this.#tick()));
+    this.#timers.push(every(clock, SAMPLE_MS, () => this.#sample()));
   }
 
   /** From now on this node is known under this id. */
@@ -170,7 +176,7 @@ export class Store implements LocalStore {
   /** Settles every waiter, ends the turn in flight. The engine is closed by its owner afterwards. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#ticker?.cancel();
+    for (const timer of this.#timers) timer.cancel();
     this.#destroyer.stop();
     this.#sender.stop();
     for (const replica of this.#host.all()) replica.close('The node is stopping');
@@ -426,11 +432,28 @@ export class Store implements LocalStore {
   }
 
   #tick(): void {
+    this.#ticks += 1;
+    const isHurryTick = this.#ticks % HURRY_TICKS === 0;
     for (const replica of this.#host.all()) {
+      if (isHurryTick) replica.hurryFirstElection();
       replica.tick();
       if (replica.shardId !== PROPHET_SHARD) this.#splitter.consider(replica);
       if (replica.hasWork()) this.#loop.wake(replica);
     }
+  }
+
+  /** Numbers for dashboards; looked at now and then, not counted along the way. */
+  #sample(): void {
+    const { engine, observer } = this.#options;
+    const replicas = [...this.#host.all()];
+    const leading = replicas.filter((replica) => replica.isLeader).length;
+    const led = replicas.filter((replica) => replica.leader !== NO_ID).length;
+    observer.metrics.gauge('matrixkv_store_shards', replicas.length);
+    observer.metrics.gauge('matrixkv_store_leaders', leading);
+    observer.metrics.gauge('matrixkv_raft_has_leader', led / Math.max(1, replicas.length));
+    const { bytes, filesAtLevel0 } = engine.stats();
+    observer.metrics.gauge('matrixkv_storage_bytes', bytes);
+    observer.metrics.gauge('matrixkv_storage_files_level0', filesAtLevel0);
   }
 
   #failed(error: unknown): void {

@@ -110,7 +110,11 @@ export class TurnLoop {
     this.#afterTurn = [];
     const batch = new OverlayBatch(engine);
     const effects: Effect[] = [];
+    const begun = clock.now();
     const finishing = this.#collect(batch, effects);
+    if (finishing.length > 0) {
+      observer.metrics.observe('matrixkv_store_turn_seconds', (clock.now() - begun) / 1000);
+    }
     const submissions = this.#takeSubmissions();
     const operations = batch.operations();
     for (const submission of submissions) operations.push(...submission.operations);
