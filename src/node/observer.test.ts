@@ -74,7 +74,7 @@ test('the table names each metric by its kind and helps in a sentence', () => {
   for (const [name, { type, help, buckets }] of Object.entries(METRICS)) {
     assert.match(name, /^matrixkv_[a-z]+_[a-z0-9_]+$/);
     assert.equal(name.endsWith('_total'), type === 'counter', name);
-    assert.match(help, /^[A-Z].*\.$/, name);
+    assert.match(help, /^[A-Z0-9].*\.$/, name);
     assert.equal(buckets !== undefined, type === 'histogram', name);
   }
 });
