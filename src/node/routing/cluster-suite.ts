@@ -4,7 +4,14 @@
 
 import { Scheduler } from '../../../test/sim/scheduler.ts';
 import { SimulatedClock } from '../../../test/sim/simulated-clock.ts';
-import { compareBytes, EMPTY, rangeContains, rangesOverlap, toMapKey } from '../../kernel/bytes.ts';
+import {
+  compareBytes,
+  EMPTY,
+  keyAfter,
+  rangeContains,
+  rangesOverlap,
+  toMapKey,
+} from '../../kernel/bytes.ts';
 import { MatrixError } from '../../kernel/errors.ts';
 import { SILENT } from '../../kernel/observer.ts';
 import { SeededRandom } from '../../kernel/random.ts';
@@ -242,8 +249,12 @@ export class TestStore implements LocalStore {
         .filter(({ key }) => rangeContains(meta, key) && rangeContains(scan, key))
         .sort((a, b) => compareBytes(a.key, b.key) * (scan.reverse ? -1 : 1));
       const items = all.slice(0, scan.limit);
-      const next = scan.reverse ? items.at(-1)?.key : all[scan.limit]?.key;
-      return all.length > items.length && next !== undefined ? { items, next } : { items };
+      const last = items.at(-1)?.key;
+      const next =
+        all.length > items.length && last !== undefined
+          ? { next: scan.reverse ? last : keyAfter(last) }
+          : restBehind(meta, scan);
+      return { items, ...next };
     });
   }
 
@@ -355,6 +366,16 @@ function routeOf({ meta, leaderStoreId, term }: Group): RoutesResponse['routes']
   const leader = replicaOn(meta, leaderStoreId);
   const fields = { shard: meta, sizeBytes: 0, keys: 0 };
   return leader === undefined ? fields : { ...fields, leader: { ...leader, term } };
+}
+
+/** Where the scan goes on in another shard. */
+function restBehind(shard: ShardMeta, scan: ScanRequest): { next?: Uint8Array } {
+  if (scan.reverse) {
+    return compareBytes(shard.start, scan.start) > 0 ? { next: shard.start } : {};
+  }
+  const isLast = shard.end.length === 0;
+  const isWanted = scan.end.length === 0 || compareBytes(shard.end, scan.end) < 0;
+  return !isLast && isWanted ? { next: shard.end } : {};
 }
 
 export function descriptorOf(id: number): StoreDescriptor {

@@ -106,7 +106,9 @@ describe('RouteCache', () => {
 
   test('within a generation the later members win, and the same again is no news', () => {
     const cache = new RouteCache({ routesMax: 10 });
-    assert.equal(cache.insert(shard(1, 1, ['a', 'z'], 2)), true);
+    const once = shard(1, 1, ['a', 'z'], 2);
+    assert.equal(cache.insert(once), true);
+    assert.equal(cache.insert(once), false);
     assert.equal(cache.insert(shard(1, 1, ['a', 'z'], 2)), false);
     assert.equal(cache.insert(shard(1, 1, ['a', 'z'], 1)), false);
     assert.equal(cache.insert(shard(1, 1, ['a', 'z'], 3)), true);

@@ -52,7 +52,7 @@ export class RouteCache {
     const to = this.#firstStartingAt(shard.end);
     const known = this.#pieces.slice(from, to);
     const merged = merge(known, shard);
-    if (!merged.some((piece) => piece.shard === shard)) return false;
+    if (merged === undefined) return false;
     this.#pieces.splice(from, known.length, ...merged);
     while (this.#pieces.length > this.#routesMax) this.#dropOne(shard);
     return true;
@@ -119,9 +119,17 @@ export class RouteCache {
   }
 }
 
-/** The pieces that overlap the shard, with the shard wherever it is newer or nothing is known. */
-function merge(known: readonly Piece[], shard: ShardMeta): Piece[] {
+/**
+ * The pieces that overlap the shard, with the shard wherever it is newer or nothing is known.
+ * Undefined when that is nowhere.
+ */
+function merge(known: readonly Piece[], shard: ShardMeta): Piece[] | undefined {
   const merged: Piece[] = [];
+  let isNews = false;
+  const add = (start: Uint8Array, end: Uint8Array): void => {
+    merged.push({ start, end, shard });
+    isNews = true;
+  };
   /** Up to here the shard's range is dealt with; undefined once it is to the end of all keys. */
   let reached: Uint8Array | undefined = shard.start;
   for (const piece of known) {
@@ -130,19 +138,19 @@ function merge(known: readonly Piece[], shard: ShardMeta): Piece[] {
       continue;
     }
     if (reached !== undefined && compareBytes(reached, piece.start) < 0) {
-      merged.push({ start: reached, end: piece.start, shard });
+      add(reached, piece.start);
     }
     merged.push(piece);
     reached = piece.end.length === 0 ? undefined : piece.end;
   }
   if (reached !== undefined && isBehind(shard.end, reached)) {
-    merged.push({ start: reached, end: shard.end, shard });
+    add(reached, shard.end);
   }
   const last = known.at(-1);
   if (last !== undefined && isReplacedBy(last.shard, shard) && shard.end.length > 0) {
     if (isBehind(last.end, shard.end)) merged.push({ ...last, start: shard.end });
   }
-  return merged;
+  return isNews ? merged : undefined;
 }
 
 /** Whether a range with this end goes on behind the key. An empty end is behind all keys. */
