@@ -17,8 +17,8 @@ import type { Fields, Logger, Metrics, Observer } from '../kernel/observer.ts';
 import { METRICS, type MetricDefinition } from './metrics.ts';
 
 const STANDARD_OUTPUT = 1;
-/** The delay is sampled so often; finer sampling wakes an idle node more (20 ms: 0.25 % of a core). */
-const LOOP_SAMPLE_MS = 20;
+/** The delay is sampled so often: waking up is most of what an idle node costs. */
+const LOOP_SAMPLE_MS = 100;
 const LOOP_DELAY = 'matrixkv_node_event_loop_delay_seconds';
 
 export interface ObserverOptions {
