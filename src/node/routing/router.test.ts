@@ -125,9 +125,44 @@ describe('Router', () => {
     const startedAt = cluster.clock.now();
     await cluster.settle(router.get(KEY, { deadline: startedAt + 10_000 }));
     assert.ok(cluster.clock.now() - startedAt < 1300);
-    const laterAt = cluster.clock.now();
-    await cluster.settle(router.get(KEY, { deadline: laterAt + 10_000 }));
-    assert.ok(cluster.clock.now() - laterAt < 50);
+    await cluster.pass(3000);
+    cluster.calls.length = 0;
+    await cluster.settle(router.get(KEY, { deadline: cluster.clock.now() + 10_000 }));
+    assert.deepEqual(cluster.calls, [2], 'The leader that answered is remembered');
+  });
+
+  test('a store that was silent for one shard is asked last for all others', async () => {
+    const cluster = new TestCluster();
+    const group = cluster.addShard({ id: 1 }, 1);
+    const left = cluster.split(group, utf8('m'), 2);
+    const router = cluster.router();
+    await cluster.settle(router.get(utf8('a'), { deadline: 5000 }));
+    cluster.prophetRoutes = 'away';
+    cluster.silent.add(1);
+    cluster.elect(group, 2);
+    cluster.elect(left, 2);
+    await cluster.settle(router.get(utf8('z'), { deadline: cluster.clock.now() + 10_000 }));
+    const startedAt = cluster.clock.now();
+    await cluster.settle(router.get(utf8('a'), { deadline: startedAt + 10_000 }));
+    assert.ok(cluster.clock.now() - startedAt < 50);
+  });
+
+  test('a shard that moved away with all its replicas is found through Prophet', async () => {
+    const cluster = new TestCluster([1, 2, 3, 4, 5]);
+    const group = cluster.addShard({ id: 1 }, 1);
+    const router = cluster.router();
+    await cluster.settle(router.get(KEY, { deadline: 5000 }));
+    const replicas = [4, 5].map((storeId) => ({
+      replicaId: storeId,
+      storeId,
+      role: 'voter' as const,
+    }));
+    group.meta = { ...group.meta, replicas, epoch: { generation: 1, confVersion: 9 } };
+    cluster.elect(group, 5);
+    const startedAt = cluster.clock.now();
+    await cluster.settle(router.get(KEY, { deadline: startedAt + 5000 }));
+    assert.ok(cluster.clock.now() - startedAt < 200);
+    assert.equal(cluster.calls.at(-1), 5);
   });
 
   test('lesson 4: a write whose answer is lost is repeated under its stamp and applied once', async () => {

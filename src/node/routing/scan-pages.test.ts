@@ -126,6 +126,17 @@ describe('scan', () => {
     );
   });
 
+  test('backwards from an end that is also the border of two shards', async () => {
+    const cluster = new TestCluster();
+    const border = Uint8Array.of(...utf8('j'), 0);
+    cluster.split(cluster.addShard({ id: 1 }, 1), border, 2);
+    cluster.data.set('j', { key: utf8('j'), value: EMPTY, version: 1 });
+    cluster.data.set('k', { key: utf8('k'), value: EMPTY, version: 1 });
+    const page = await scan(cluster, cluster.router(), request({ reverse: true, end: border }));
+    assert.equal(keysOf(page), 'j');
+    assert.deepEqual(cluster.calls, [1]);
+  });
+
   test('an empty range asks nobody', async () => {
     const cluster = fiveShards();
     const empty = request({ start: utf8('m'), end: utf8('m') });

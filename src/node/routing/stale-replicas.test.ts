@@ -73,6 +73,23 @@ describe('StaleReplicas', () => {
     assert.deepEqual(proofsOf(cluster), [3]);
   });
 
+  test('only members of the very shard are asked, and only their word on it counts', async () => {
+    const { cluster, group, stale } = sleptThrough();
+    group.meta = { ...group.meta, start: Uint8Array.of(9) };
+    const replicas = [{ replicaId: 24, storeId: 4, role: 'voter' }] as const;
+    const other = cluster.addShard({ id: 2, end: Uint8Array.of(9), replicas }, 4);
+    cluster.prophetRoutes = () => [other];
+    const liar = cluster.store(2);
+    liar.shard = () => cluster.store(4).shard(2);
+    stale.suspect(1);
+    await cluster.pass(5000);
+    assert.deepEqual(cluster.calls, [1, 2]);
+    assert.deepEqual(
+      cluster.store(3).proofs.map(({ id }) => id),
+      [1],
+    );
+  });
+
   test('a replica that hears from nobody for long asks by itself, others are left alone', async () => {
     const { cluster, stale } = sleptThrough();
     stale.start();
