@@ -3,6 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { getCompileCacheDir } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { CliError } from '../exit-codes.ts';
 import { type LocalCluster, type LocalNode, reasonOf, rolesOf } from './cluster-file.ts';
@@ -73,7 +74,7 @@ export class NodeProcess {
       [...NODE_OPTIONS, options.program, ...nodeFlags(options)],
       {
         stdio: ['pipe', log, log],
-        env: withoutOwnVariables(process.env),
+        env: { ...withoutOwnVariables(process.env), ...compileCache() },
       },
     );
     closeSync(log);
@@ -138,4 +139,10 @@ function withoutOwnVariables(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv 
   return Object.fromEntries(
     Object.entries(environment).filter(([name]) => !name.startsWith('MATRIXKV_')),
   );
+}
+
+/** The nodes share the cache of compiled code that this command uses. */
+function compileCache(): { readonly NODE_COMPILE_CACHE?: string } {
+  const directory = getCompileCacheDir();
+  return directory === undefined ? {} : { NODE_COMPILE_CACHE: directory };
 }
