@@ -39,6 +39,11 @@ export class SimulatedDisk {
     });
   }
 
+  /** The same content on a disk of its own. */
+  copy(): Engine {
+    return new MemoryEngine({ state: this.#state.clone() });
+  }
+
   /** The process has died. Says what became of the write in flight, when there was one. */
   crash(): 'idle' | 'kept' | 'lost' {
     const apply = this.#inFlight;

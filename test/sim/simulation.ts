@@ -2,6 +2,7 @@
 // be served again within bounded time, then the judgement over the history.
 
 import { fork, SeededRandom } from '../../src/kernel/random.ts';
+import type { Engine } from '../../src/node/storage/engine.ts';
 import { describePlan, drawPlan, type RunPlan } from './faults.ts';
 import { History } from './history.ts';
 import { checkLinearizable } from './linearizable.ts';
@@ -20,7 +21,18 @@ export interface SimulationOptions {
   readonly calmMsMax: number;
   readonly clients: number;
   readonly keys: number;
+  /** What else was drawn for this run: printed with the plan. */
+  readonly settings?: string;
+  /** Looks at what lies on the disks once the clients are gone. */
+  readonly inspect?: Inspect;
 }
+
+/** What the disks must look like in the end: at once `wrong`, or `unfinished` for a bounded time. */
+export type Inspection =
+  | { readonly type: 'good' }
+  | { readonly type: 'unfinished' | 'wrong'; readonly reason: string };
+
+export type Inspect = (disks: ReadonlyMap<string, Engine>) => Promise<Inspection>;
 
 export interface SimulationReport {
   readonly digest: string;
@@ -30,12 +42,16 @@ export interface SimulationReport {
   readonly unknown: number;
   /** Simulated time from the healing until every node served. */
   readonly recoveryMs: number;
+  /** Simulated time of the whole run. */
+  readonly simulatedMs: number;
+  /** What was drawn before the run, for people. */
+  readonly plan: string;
 }
 
 /** What a run did wrong, with the seed and the plan that show it again. */
 export class SimulationFailure extends Error {
   override readonly name = 'SimulationFailure';
-  readonly kind: 'crashed' | 'not-live' | 'not-linearizable' | 'undecided';
+  readonly kind: 'crashed' | 'not-live' | 'not-linearizable' | 'undecided' | 'diverged';
 
   constructor(kind: SimulationFailure['kind'], text: string, options?: ErrorOptions) {
     super(text, options);
@@ -47,6 +63,8 @@ export class SimulationFailure extends Error {
 const FIRST_FAULT_MS = 500;
 /** Calls in a row that each node must answer after the healing. */
 const STREAK_WANTED = 5;
+/** Between two looks at the disks. */
+const INSPECT_MS = 500;
 const PAUSE_MS_MAX = 60;
 const DEADLINE_MS_MIN = 200;
 const DEADLINE_MS_MAX = 4_000;
@@ -103,6 +121,7 @@ class Simulation {
     const isDone = await this.#advance({ untilMs: endMs, until: () => this.#workload.isDone() });
     if (!isDone) throw this.#failure('not-live', 'A client never got an end of its call');
     this.#judge();
+    await this.#inspect();
     return this.#report(recoveryMs);
   }
 
@@ -117,6 +136,22 @@ class Simulation {
     if (isServed) return this.#scheduler.now() - healedMs;
     const text = `Not every node serves ${this.#options.calmMsMax} ms after all was healed`;
     throw this.#failure('not-live', text);
+  }
+
+  async #inspect(): Promise<void> {
+    const { inspect, calmMsMax } = this.#options;
+    if (inspect === undefined) return;
+    const endMs = this.#scheduler.now() + calmMsMax;
+    for (;;) {
+      const inspection = await inspect(this.#world.disks());
+      if (inspection.type === 'good') return;
+      const { type, reason } = inspection;
+      if (type === 'wrong') throw this.#failure('diverged', reason);
+      if (this.#scheduler.now() >= endMs) {
+        throw this.#failure('not-live', `The disks are still unfinished: ${reason}`);
+      }
+      await this.#advance({ untilMs: this.#scheduler.now() + INSPECT_MS });
+    }
   }
 
   async #advance(options: { untilMs: number; until?: () => boolean }): Promise<boolean> {
@@ -147,13 +182,21 @@ class Simulation {
       succeeded: countOf('ok'),
       unknown: countOf('unknown'),
       recoveryMs,
+      simulatedMs: this.#scheduler.now(),
+      plan: this.#describePlan(),
     };
+  }
+
+  #describePlan(): string {
+    const { settings } = this.#options;
+    const plan = describePlan(this.#plan);
+    return settings === undefined ? plan : `${settings} ${plan}`;
   }
 
   #failure(kind: SimulationFailure['kind'], text: string, cause?: unknown): SimulationFailure {
     const parts = [
       `Seed ${this.#options.seed} at ${this.#scheduler.now().toFixed(3)} ms: ${text}`,
-      `Plan: ${describePlan(this.#plan)}`,
+      `Plan: ${this.#describePlan()}`,
       'The last events:',
       ...this.#scheduler.trace.lines().map((line) => `  ${line}`),
     ];

@@ -26,6 +26,10 @@ export interface NodePorts {
   readonly engine: Engine;
   readonly wire: Wire;
   readonly lossiness: () => Lossiness;
+  /** A line of the trace. A dead process says nothing more. */
+  readonly record: (line: string) => void;
+  /** Something happened that must never happen: fails the run, unless the process is dead already. */
+  readonly fail: (error: unknown) => void;
 }
 
 /** One process. */
@@ -101,6 +105,11 @@ export class World {
     }));
   }
 
+  /** What lies on each disk at this moment, to look at: writing to it changes nothing. */
+  disks(): ReadonlyMap<string, Engine> {
+    return new Map([...this.#machines].map(([name, { disk }]) => [name, disk.copy()]));
+  }
+
   /** Ends all faults: everyone runs, everyone hears everyone, nothing is lost any more. */
   heal(): void {
     this.#healings += 1;
@@ -156,6 +165,9 @@ export class World {
     this.#scheduler.record(`${name} starts`);
     const wallOffsetMs = between(this.#random, -this.#wallErrorMsMax, this.#wallErrorMsMax);
     const clock = new SimulatedClock({ scheduler: this.#scheduler, driftPpm, wallOffsetMs });
+    const fail = (error: unknown): void => {
+      if (!clock.isDead()) this.#scheduler.fail(error);
+    };
     const node = this.#makeNode({
       name,
       names: [...this.#machines.keys()],
@@ -164,11 +176,13 @@ export class World {
       engine: disk.open(clock),
       wire: processWire(this.#wires.wire(name), clock),
       lossiness: () => this.#lossiness,
+      record: (line) => {
+        if (!clock.isDead()) this.#scheduler.record(`${name}: ${line}`);
+      },
+      fail,
     });
     machine.process = { node, clock };
-    node.start().catch((error: unknown) => {
-      if (!clock.isDead()) this.#scheduler.fail(error);
-    });
+    node.start().catch(fail);
   }
 
   #pause(machine: Machine, forMs: number): void {
