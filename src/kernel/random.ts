@@ -68,7 +68,7 @@ export function fork(random: Random): SeededRandom {
   return new SeededRandom(random.below(0x1_0000_0000));
 }
 
-export function randomBytes(random: Random, length: number): Uint8Array {
+export function drawBytes(random: Random, length: number): Uint8Array {
   return Uint8Array.from({ length }, () => random.below(256));
 }
 

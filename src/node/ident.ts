@@ -4,7 +4,7 @@
 import { ByteReader, ByteWriter } from '../kernel/byte-codec.ts';
 import { MatrixError } from '../kernel/errors.ts';
 import { NO_ID, type StoreId } from '../kernel/ids.ts';
-import { type Random, randomBytes } from '../kernel/random.ts';
+import { drawBytes, type Random } from '../kernel/random.ts';
 import { openRecord, sealRecord } from './storage/checksum.ts';
 import type { Engine } from './storage/engine.ts';
 import { identKey } from './storage/keys.ts';
@@ -39,7 +39,7 @@ export async function openIdent(engine: Engine, owner: IdentOwner): Promise<Iden
   const ident: Ident = {
     clusterId: owner.clusterId,
     name: owner.name,
-    nonce: stored?.nonce ?? randomBytes(owner.random, NONCE_BYTES),
+    nonce: stored?.nonce ?? drawBytes(owner.random, NONCE_BYTES),
     storeId: stored?.storeId ?? NO_ID,
     incarnation: (stored?.incarnation ?? 0) + 1,
   };

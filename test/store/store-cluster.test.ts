@@ -44,7 +44,8 @@ test('a shard that outgrows its capacity splits on all its replicas', async () =
   const shardsOf = (id: number): number => cluster.nodes.get(id)?.store.shards().length ?? 0;
   await cluster.until(() => [1, 2, 3].every((id) => shardsOf(id) === 2), 'two shards everywhere');
   assert.equal(await cluster.get('k1'), 'x'.repeat(1100));
-  for (let n = 0; n < 40; n += 1) await cluster.put(`key${String(n).padStart(3, '0')}`, 'y'.repeat(100));
+  for (let n = 0; n < 40; n += 1)
+    await cluster.put(`key${String(n).padStart(3, '0')}`, 'y'.repeat(100));
   await cluster.run(5000);
   const shards = cluster.nodes.get(1)?.store.shards() ?? [];
   assert.ok(shards.length >= 4, `has ${shards.length} shards`);
@@ -65,17 +66,20 @@ test('a new replica is added by snapshot, promoted, and the old one removed', as
   const { node } = await cluster.leaderOf(1);
   // An earlier change may not be durable yet, so a step may have to be repeated, as Prophet does.
   const step = (change: object): Promise<void> =>
-    cluster.until(() => {
-      const leader = cluster.leader(1);
-      if (leader === undefined) return false;
-      const { epoch } = leader.shard.meta;
-      const result = leader.node.store.takeStep({
-        type: 'conf-change',
-        shardId: 1,
-        change: { epoch, ...change } as never,
-      });
-      return result.type === 'taken';
-    }, `step ${JSON.stringify(change)} is taken`);
+    cluster.until(
+      () => {
+        const leader = cluster.leader(1);
+        if (leader === undefined) return false;
+        const { epoch } = leader.shard.meta;
+        const result = leader.node.store.takeStep({
+          type: 'conf-change',
+          shardId: 1,
+          change: { epoch, ...change } as never,
+        });
+        return result.type === 'taken';
+      },
+      `step ${JSON.stringify(change)} is taken`,
+    );
   await step({ type: 'add-learner', replicaId: 20, storeId: 4 });
   await cluster.until(() => cluster.nodes.get(4)?.store.shard(1) !== undefined, 'store 4 has it');
   await cluster.until(() => {
@@ -83,7 +87,12 @@ test('a new replica is added by snapshot, promoted, and the old one removed', as
     return health?.isPending === false;
   }, 'the learner has caught up');
   await step({ type: 'promote', replicaId: 20 });
-  await cluster.until(() => cluster.leader(1)?.shard.meta.replicas.length === 4 && cluster.leader(1)?.shard.meta.epoch.confVersion === 3, 'promoted');
+  await cluster.until(
+    () =>
+      cluster.leader(1)?.shard.meta.replicas.length === 4 &&
+      cluster.leader(1)?.shard.meta.epoch.confVersion === 3,
+    'promoted',
+  );
   const removed = [1, 2, 3].find((id) => id !== node.storeId) ?? 0;
   await step({ type: 'remove', replicaId: 9 + removed });
   await cluster.until(() => cluster.leader(1)?.shard.meta.replicas.length === 3, 'removed');

@@ -2,14 +2,14 @@
 // of shards, splits, membership and snapshots without router, transport or Prophet.
 
 import { MatrixError } from '../../src/kernel/errors.ts';
-import { fork, SeededRandom } from '../../src/kernel/random.ts';
 import { type Observer, SILENT } from '../../src/kernel/observer.ts';
+import { fork, SeededRandom } from '../../src/kernel/random.ts';
 import type { WriteCommand } from '../../src/node/shard/commands.ts';
 import type { WriteResult } from '../../src/node/shard/kv-types.ts';
 import type { ShardMeta } from '../../src/node/shard/shard-meta.ts';
+import { MemoryEngine, MemoryState } from '../../src/node/storage/memory-engine.ts';
 import type { LocalShard } from '../../src/node/store/local-store.ts';
 import { Store } from '../../src/node/store/store.ts';
-import { MemoryEngine, MemoryState } from '../../src/node/storage/memory-engine.ts';
 import type { Envelope } from '../../src/node/transport/transport.ts';
 import { Scheduler } from '../sim/scheduler.ts';
 import { SimulatedClock } from '../sim/simulated-clock.ts';
@@ -134,7 +134,9 @@ export class StoreCluster {
     return undefined;
   }
 
-  async leaderOf(shardId: number): Promise<{ readonly node: TestNode; readonly shard: LocalShard }> {
+  async leaderOf(
+    shardId: number,
+  ): Promise<{ readonly node: TestNode; readonly shard: LocalShard }> {
     await this.until(() => this.leader(shardId) !== undefined, `shard ${shardId} has a leader`);
     const found = this.leader(shardId);
     if (found === undefined) throw new Error('Leader is gone again');
