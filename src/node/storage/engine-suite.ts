@@ -6,7 +6,7 @@ import { suite, type TestContext, test } from 'node:test';
 import { AssertionError } from '../../kernel/assert.ts';
 import { compareBytes, EMPTY, type KeyRange, toHex, utf8 } from '../../kernel/bytes.ts';
 import { MatrixError } from '../../kernel/errors.ts';
-import { fork, randomBytes, SeededRandom } from '../../kernel/random.ts';
+import { drawBytes, fork, SeededRandom } from '../../kernel/random.ts';
 import type { Engine, ScanOptions, ScanPage, WriteOperation } from './engine.ts';
 
 export interface EngineUnderTest {
@@ -330,7 +330,7 @@ function lifeTests(opened: Opened): void {
   test('stats() counts the bytes that are stored', async (context) => {
     const { engine } = await opened(context);
     const before = engine.stats();
-    const value = randomBytes(new SeededRandom(1), 100_000);
+    const value = drawBytes(new SeededRandom(1), 100_000);
     await engine.write([{ type: 'put', key: utf8('a'), value }]);
     const after = engine.stats();
     assert.ok(after.bytes - before.bytes >= 50_000, `${before.bytes} then ${after.bytes}`);
@@ -343,7 +343,7 @@ function modelTest(opened: Opened): void {
   test('random writes and scans agree with a simple model', async (context) => {
     const { engine } = await opened(context);
     const random = new SeededRandom(7);
-    const randomKey = (): Uint8Array => randomBytes(random, random.below(3));
+    const randomKey = (): Uint8Array => drawBytes(random, random.below(3));
     const model = new Map<string, string>();
     for (let round = 0; round < 150; round += 1) {
       const operations = randomBatch(fork(random), randomKey);
@@ -368,7 +368,7 @@ function randomBatch(random: SeededRandom, randomKey: () => Uint8Array): WriteOp
   return Array.from({ length: random.below(12) }, () => {
     const key = randomKey();
     if (random.below(3) === 0) return { type: 'delete', key };
-    return { type: 'put', key, value: randomBytes(random, random.below(20)) };
+    return { type: 'put', key, value: drawBytes(random, random.below(20)) };
   });
 }
 

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { EMPTY, type KeyRange, utf8 } from '../../kernel/bytes.ts';
 import { type ErrorCode, MatrixError } from '../../kernel/errors.ts';
 import { type Logger, SILENT } from '../../kernel/observer.ts';
-import { randomBytes, SeededRandom } from '../../kernel/random.ts';
+import { drawBytes, SeededRandom } from '../../kernel/random.ts';
 import { CorruptRecordError, openRecord, sealRecord } from './checksum.ts';
 import { engineSuite } from './engine-suite.ts';
 import { LevelEngine } from './level-engine.ts';
@@ -149,7 +149,7 @@ test('compact() gives space back, and scans leave nothing behind that holds it',
   context.after(() => engine.close());
   // Three megabytes that do not compress, as LevelDB tells sizes of files in megabytes.
   const key = utf8('a');
-  const value = randomBytes(new SeededRandom(1), 3_000_000);
+  const value = drawBytes(new SeededRandom(1), 3_000_000);
   await engine.write([{ type: 'put', key, value }]);
   assert.ok(engine.stats().bytes >= value.length);
   await engine.compact(ALL);
