@@ -64,7 +64,7 @@ export class KvMachine implements StateMachine {
     this.#sessions.load(sessions, state?.floor ?? this.#sessions.floor);
   }
 
-  apply(id: EntryId, bytes: Uint8Array, batch: ApplyBatch): Uint8Array {
+  apply(_id: EntryId, bytes: Uint8Array, batch: ApplyBatch): Uint8Array {
     const command = decodeOrUndefined(bytes);
     if (command === undefined || command.type === 'split') {
       return encodeResult({ type: 'bad-command' });
@@ -72,7 +72,7 @@ export class KvMachine implements StateMachine {
     const refusal = this.#refuse(command);
     if (refusal !== undefined) return refusal;
     const result = encodeResult({ type: 'written', ...this.#execute(command, batch) });
-    this.#sessions.record(command.session, { index: id.index, result }, batch);
+    this.#sessions.record(command.session, { at: this.#lastVersion, result }, batch);
     this.#isDirty = true;
     return result;
   }

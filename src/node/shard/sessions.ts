@@ -9,7 +9,7 @@
 import { assert } from '../../kernel/assert.ts';
 import { ByteReader, ByteWriter } from '../../kernel/byte-codec.ts';
 import { compareBytes, toMapKey } from '../../kernel/bytes.ts';
-import type { LogIndex, ShardId } from '../../kernel/ids.ts';
+import type { ShardId } from '../../kernel/ids.ts';
 import { openRecord, sealRecord } from '../storage/checksum.ts';
 import { sessionKey } from '../storage/keys.ts';
 import { CLIENT_ID_BYTES, type SessionStamp } from './commands.ts';
@@ -30,7 +30,11 @@ export type SessionCheck =
 interface Session {
   readonly clientId: Uint8Array;
   acknowledgedBelow: number;
-  lastUsed: LogIndex;
+  /**
+   * The shard's version counter at that time. Not the log index: that begins anew in a shard that was
+   * split off, where sessions in use would then look older than those copied from the parent.
+   */
+  lastUsed: number;
   readonly results: Map<number, Uint8Array>;
 }
 
@@ -70,15 +74,15 @@ export class SessionTable {
     return session.results.size >= SESSION_WINDOW_MAX ? { type: 'full' } : { type: 'new' };
   }
 
-  /** Remembers the answer of a call that `check` called new. */
+  /** Remembers the answer of a call that `check` called new, at this state of the version counter. */
   record(
     stamp: SessionStamp,
-    entry: { index: LogIndex; result: Uint8Array },
+    call: { readonly at: number; readonly result: Uint8Array },
     batch: ApplyBatch,
   ): void {
-    const session = this.#open(stamp.clientId, entry.index, batch);
-    session.lastUsed = entry.index;
-    session.results.set(stamp.sequence, entry.result);
+    const session = this.#open(stamp.clientId, call.at, batch);
+    session.lastUsed = call.at;
+    session.results.set(stamp.sequence, call.result);
     if (stamp.acknowledgedBelow > session.acknowledgedBelow) {
       session.acknowledgedBelow = stamp.acknowledgedBelow;
       for (const sequence of session.results.keys()) {
@@ -110,7 +114,7 @@ export class SessionTable {
     }
   }
 
-  #open(clientId: Uint8Array, index: LogIndex, batch: ApplyBatch): Session {
+  #open(clientId: Uint8Array, at: number, batch: ApplyBatch): Session {
     const mapKey = toMapKey(clientId);
     const known = this.#sessions.get(mapKey);
     if (known !== undefined) return known;
@@ -118,7 +122,7 @@ export class SessionTable {
     const session: Session = {
       clientId: Uint8Array.from(clientId),
       acknowledgedBelow: 0,
-      lastUsed: index,
+      lastUsed: at,
       results: new Map(),
     };
     this.#sessions.set(mapKey, session);
