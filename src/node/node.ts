@@ -20,6 +20,7 @@ import { ProphetLink, type StoreMeasures } from './routing/prophet-link.ts';
 import { Router } from './routing/router.ts';
 import type { AdminService, KvService } from './routing/services.ts';
 import { StaleReplicas } from './routing/stale-replicas.ts';
+import type { LogLimits } from './shard/log-compaction.ts';
 import type { ReplicaDescriptor } from './shard/shard-meta.ts';
 import type { Engine } from './storage/engine.ts';
 import { identKey } from './storage/keys.ts';
@@ -51,6 +52,8 @@ export interface NodeConfig {
   readonly maxReplicas: number;
   readonly bootstrapExpect: number;
   readonly shardCapacityBytes: number;
+  /** In place of the usual bounds of a shard's log. */
+  readonly replicaLimits?: Partial<LogLimits>;
   readonly storeDownAfterMs: number;
   readonly prepareAfterMs: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -156,6 +159,7 @@ export class Node {
       observer,
       timing: TIMING,
       shardCapacityBytes: this.#config.shardCapacityBytes,
+      limits: this.#config.replicaLimits ?? {},
       ...(prophetMachine && { prophetMachine }),
       listener: {
         onShardChanged: (shardId) => this.#link.onShardChanged(shardId),

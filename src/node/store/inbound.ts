@@ -94,7 +94,7 @@ export class Inbound {
     const { host, createUninitialised } = this.#options;
     const { shardId, to, shard } = envelope;
     // A member of Prophet starts when it knows that it may vote (d.11), never because of a message.
-    if (shardId === PROPHET_SHARD) return undefined;
+    if (shardId === PROPHET_SHARD || envelope.isKnown === true) return undefined;
     const conflict = host.conflict(shardId, shard);
     if (conflict !== undefined) {
       this.#keepVote(envelope);

@@ -8,6 +8,7 @@ import type { Random } from '../../kernel/random.ts';
 import type { Message } from '../raft/messages.ts';
 import type { WriteCommand } from '../shard/commands.ts';
 import type { GetResult, ScanRequest, ScanResult, WriteResult } from '../shard/kv-types.ts';
+import type { LogLimits } from '../shard/log-compaction.ts';
 import { readLog } from '../shard/log-store.ts';
 import type { Replica, ReplicaTiming } from '../shard/replica.ts';
 import {
@@ -48,6 +49,8 @@ export interface StoreOptions {
   readonly timing: ReplicaTiming & { readonly tickMs: number };
   /** Bytes of keys and values at which a shard is split. */
   readonly shardCapacityBytes: number;
+  /** In place of the usual ones: a simulation cuts its logs early, so that snapshots are needed. */
+  readonly limits?: Partial<LogLimits>;
   readonly prophetMachine?: StateMachine;
   readonly listener: StoreListener;
   /** Hands an envelope to the transport, which finds the address of the store. */
@@ -56,6 +59,8 @@ export interface StoreOptions {
 }
 
 const SAMPLE_MS = 5000;
+/** A replica that was heard of within this time knows its group. */
+const KNOWN_MS = 1000;
 /** Between two attempts of replicas that have just started. */
 const HURRY_TICKS = 6;
 
@@ -80,7 +85,8 @@ export class Store implements LocalStore {
   #isStopped = false;
 
   constructor(options: StoreOptions) {
-    checkLimits(REPLICA_LIMITS);
+    const limits = { ...REPLICA_LIMITS, ...options.limits };
+    checkLimits(limits);
     this.#options = options;
     const { engine, clock, random, observer, timing, listener } = options;
     const host = this.#host;
@@ -104,7 +110,7 @@ export class Store implements LocalStore {
       random,
       observer,
       timing,
-      limits: REPLICA_LIMITS,
+      limits,
       ...machine,
     });
     this.#inbound = new Inbound({
@@ -324,7 +330,15 @@ export class Store implements LocalStore {
       role: 'learner',
     };
     const shard = { start: meta.start, end: meta.end, epoch: meta.epoch };
-    this.#options.send({ shardId, toStoreId: to.storeId, from, to, shard, message });
+    const isKnown = this.#isKnownTo(message);
+    this.#options.send({ shardId, toStoreId: to.storeId, from, to, shard, message, isKnown });
+  }
+
+  /** Who answered a moment ago knows the group, and whoever sent a heartbeat does. */
+  #isKnownTo(message: Message): boolean {
+    if (message.type === 'heartbeat-response') return true;
+    const heardAt = this.#inbound.heardAt(message.to);
+    return heardAt !== undefined && this.#options.clock.now() - heardAt < KNOWN_MS;
   }
 
   // ---- effects of a turn -----------------------------------------------------------------------

@@ -9,13 +9,14 @@ import type { AnswerInit, ExchangeResponseInit } from '../../wire/frames.ts';
 import { peerResponse } from '../../wire/frames.ts';
 import type { PeerRequest, PeerResponse } from '../../wire/gen/matrixkv/v1/peer_pb.ts';
 import type { Envelope as WireEnvelope } from '../../wire/gen/matrixkv/v1/raft_pb.ts';
-import type { Call, ExchangeRequest } from '../../wire/gen/matrixkv/v1/transport_pb.ts';
+import type { Call, ExchangeRequest, Heartbeats } from '../../wire/gen/matrixkv/v1/transport_pb.ts';
 import { fromUint64 } from '../../wire/safe-number.ts';
 import { fromWireEnvelope } from './envelope-codec.ts';
 import { messageBytes } from './frame-size.ts';
 import type { Peer } from './handshake.ts';
+import { readHeartbeats } from './heartbeat-columns.ts';
 import { Outbox } from './outbox.ts';
-import type { TransportHandlers } from './transport.ts';
+import type { Envelope, TransportHandlers } from './transport.ts';
 import type { TransportContext } from './transport-context.ts';
 import { countDropped } from './transport-context.ts';
 import type { Link, LinkEvents } from './wire-port.ts';
@@ -57,6 +58,7 @@ export class AcceptedLink implements LinkEvents<ExchangeRequest> {
     const peer = this.#identify(frame);
     if (peer === undefined) return;
     for (const envelope of frame.envelopes) this.#takeEnvelope(envelope, peer);
+    if (frame.heartbeats !== undefined) this.#takeHeartbeats(frame.heartbeats, peer);
     for (const call of frame.calls) this.#takeCall(call, peer);
   }
 
@@ -110,18 +112,30 @@ export class AcceptedLink implements LinkEvents<ExchangeRequest> {
   }
 
   #takeEnvelope(wire: WireEnvelope, peer: Peer): void {
-    const { observer, handshake } = this.#context;
     const read = attempt(() => fromWireEnvelope(wire));
-    if (read instanceof MatrixError) {
-      countDropped(observer, 'malformed', 1);
-      observer.log.debug({ address: peer.address, reason: read.text }, 'Envelope is malformed');
-      return;
-    }
-    if (attempt(() => handshake.checkTarget(read.toStoreId)) instanceof MatrixError) {
+    if (read instanceof MatrixError) this.#dropMalformed(read, peer);
+    else this.#deliver(read, peer);
+  }
+
+  #takeHeartbeats(wire: Heartbeats, peer: Peer): void {
+    const read = attempt(() => readHeartbeats(wire, peer.storeId));
+    if (read instanceof MatrixError) this.#dropMalformed(read, peer);
+    else for (const envelope of read) this.#deliver(envelope, peer);
+  }
+
+  #dropMalformed(error: MatrixError, peer: Peer): void {
+    const { observer } = this.#context;
+    countDropped(observer, 'malformed', 1);
+    observer.log.debug({ address: peer.address, reason: error.text }, 'Envelope is malformed');
+  }
+
+  #deliver(envelope: Envelope, peer: Peer): void {
+    const { observer, handshake } = this.#context;
+    if (attempt(() => handshake.checkTarget(envelope.toStoreId)) instanceof MatrixError) {
       countDropped(observer, 'wrong-store', 1);
       return;
     }
-    this.#handlers.onEnvelope(read, peer);
+    this.#handlers.onEnvelope(envelope, peer);
   }
 
   #takeCall(call: Call, peer: Peer): void {

@@ -14,6 +14,7 @@ import type { PeerRequest, PeerResponse } from '../../wire/gen/matrixkv/v1/peer_
 import type { ExchangeResponse } from '../../wire/gen/matrixkv/v1/transport_pb.ts';
 import { toUint64 } from '../../wire/safe-number.ts';
 import { toWireEnvelope } from './envelope-codec.ts';
+import { HeartbeatColumns } from './heartbeat-columns.ts';
 import { OpenCalls } from './open-calls.ts';
 import { Outbox } from './outbox.ts';
 import type { CallOptions, Envelope } from './transport.ts';
@@ -262,11 +263,14 @@ export class PeerLane {
     if (this.#phase.type !== 'open' || this.#isBlocked || this.#outbox.isEmpty) return;
     const envelopes: EnvelopeInit[] = [];
     const calls: CallInit[] = [];
+    const heartbeats = new HeartbeatColumns();
     for (const item of this.#outbox.take(this.#context.limits.frameBytes)) {
-      if (item.type === 'envelope') envelopes.push(toWireEnvelope(item.envelope));
-      else calls.push(...this.#toWireCall(item.id, item.call));
+      if (item.type === 'envelope') {
+        if (!heartbeats.add(item.envelope)) envelopes.push(toWireEnvelope(item.envelope));
+      } else calls.push(...this.#toWireCall(item.id, item.call));
     }
-    if (envelopes.length + calls.length > 0) this.#write(this.#phase.link, { envelopes, calls });
+    const frame = { envelopes, calls, ...heartbeats.field() };
+    if (envelopes.length + calls.length + heartbeats.size > 0) this.#write(this.#phase.link, frame);
     this.#flushSoon();
   }
 

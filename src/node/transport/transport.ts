@@ -19,6 +19,11 @@ export interface Envelope {
   /** Range and epoch as the sender knows them (d.6, 6). */
   readonly shard: Pick<ShardMeta, 'start' | 'end' | 'epoch'>;
   readonly message: Message;
+  /**
+   * The receiver knows this group: it was heard of lately. Then a heartbeat travels without range
+   * and epoch, many in one message; where it meets an unknown group after all, it is dropped.
+   */
+  readonly isKnown?: boolean;
 }
 
 export interface CallOptions {
