@@ -28,6 +28,12 @@ export function encodeConfChange(change: ConfChange): Uint8Array {
 /** Throws DecodeError. */
 export function decodeConfChange(bytes: Uint8Array): ConfChange {
   const reader = new ByteReader(bytes);
+  const change = decodeChange(reader);
+  reader.end();
+  return change;
+}
+
+function decodeChange(reader: ByteReader): ConfChange {
   const version = reader.u8();
   if (version !== CHANGE_VERSION) throw new DecodeError(`Unknown change version ${version}`);
   const type = TYPES[reader.u8()];

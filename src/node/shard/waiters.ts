@@ -25,8 +25,9 @@ export class Proposals {
   }
 
   add(id: EntryId, waiter: Waiter<Uint8Array>): void {
-    // A proposal of an older term that waited at this index was overwritten.
-    this.#byIndex.get(id.index)?.waiter.reject(overwritten(id.index));
+    // An older proposal that waited here is gone from this log, but may live on in another one and be
+    // committed by a later leader: only what is applied at its place decides.
+    this.#byIndex.get(id.index)?.waiter.reject(undecided({}));
     this.#byIndex.set(id.index, { term: id.term, waiter });
   }
 
@@ -41,12 +42,7 @@ export class Proposals {
 
   /** Leadership is gone: the entries may still be committed by the next leader, or may not. */
   abandon(hint: RouteHint): void {
-    const options = { outcome: 'unknown', retry: 'elsewhere', hint } as const;
-    for (const { waiter } of this.#byIndex.values()) {
-      waiter.reject(
-        new MatrixError('OUTCOME_UNKNOWN', 'Leadership changed during the write', options),
-      );
-    }
+    for (const { waiter } of this.#byIndex.values()) waiter.reject(undecided(hint));
     this.#byIndex.clear();
   }
 
@@ -63,6 +59,12 @@ export class Proposals {
   }
 }
 
+function undecided(hint: RouteHint): MatrixError {
+  const options = { outcome: 'unknown', retry: 'elsewhere', hint } as const;
+  return new MatrixError('OUTCOME_UNKNOWN', 'Leadership changed during the write', options);
+}
+
+/** Another entry was committed at this place, so this one never will be. */
 function overwritten(index: LogIndex): MatrixError {
   return new MatrixError('NOT_LEADER', `Entry ${index} was replaced by a newer leader`);
 }
