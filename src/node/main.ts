@@ -95,9 +95,10 @@ async function run(config: Config, observed: NodeObserver): Promise<void> {
   observer.log.info({ http: config.httpAdvertise, peers: config.advertise }, 'Node has started');
   await stopWanted(config);
   observer.log.info({}, 'Node is stopping');
-  // First the leaderships, while this node still answers: clients notice as little as possible.
-  await node.stop();
+  // First the leaderships, then the requests in flight: clients notice as little as possible.
+  await node.leave();
   await http.close();
+  await node.stop();
   await engine.close();
   observed.close();
   observer.log.info({}, 'Node has stopped');

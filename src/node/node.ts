@@ -87,6 +87,7 @@ export class Node {
   readonly #link: ProphetLink;
   readonly #stale: StaleReplicas;
   #ident: Ident;
+  #isLeaving = false;
   #isStopped = false;
 
   constructor(ports: NodePorts, config: NodeConfig, ident: Ident) {
@@ -137,12 +138,22 @@ export class Node {
     if (this.#config.roles.isData) this.#inBackground(this.#join());
   }
 
-  /** Hands leaderships over, then stops talking. The engine is closed by its owner. Idempotent. */
-  async stop(): Promise<void> {
-    if (this.#isStopped) return;
-    this.#isStopped = true;
+  /**
+   * Before a stop: not ready any more, and every leadership handed to a follower that is up to date,
+   * while this node still answers. Idempotent.
+   */
+  async leave(): Promise<void> {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
     this.#health.stopping();
     await this.#handOver();
+  }
+
+  /** Leaves, then stops talking. The engine is closed by its owner. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    await this.leave();
+    this.#isStopped = true;
     this.#link.close();
     this.#stale.close();
     this.#prophet?.stop();
