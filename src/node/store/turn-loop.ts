@@ -36,9 +36,9 @@ export class TurnLoop {
   readonly #options: TurnLoopOptions;
   readonly #dirty = new Set<Replica>();
   #submissions: Submission[] = [];
-  #afterTurn: (() => void)[] = [];
   #isScheduled = false;
-  #isRunning = false;
+  /** The turn in flight; settled by its end, whatever that is. */
+  #running: Promise<void> | undefined;
   #isStopped = false;
 
   constructor(options: TurnLoopOptions) {
@@ -63,51 +63,53 @@ export class TurnLoop {
     });
   }
 
-  /** Resolves when a turn that begins after this call has ended. */
+  /** Resolves when a turn that begins after this call has ended. Rejects when the loop is stopped. */
   nextTurn(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#afterTurn.push(resolve);
-      this.#schedule();
-    });
+    return this.submit([]);
   }
 
   /** No turn begins any more. Resolves when the one in flight has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    while (this.#isRunning) await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
-    for (const { reject } of this.#submissions) reject(new Error('The store is stopped'));
-    for (const resolve of this.#afterTurn) resolve();
+    await this.#running;
+    this.#rejectAll(this.#submissions, new Error('The store is stopped'));
     this.#submissions = [];
-    this.#afterTurn = [];
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#isRunning || this.#isStopped) return;
+    if (this.#isScheduled || this.#running !== undefined || this.#isStopped) return;
     this.#isScheduled = true;
     this.#options.clock.soon(() => {
       this.#isScheduled = false;
       if (this.#isStopped) return;
-      this.#isRunning = true;
-      this.#turn().then(
+      const submissions = this.#takeSubmissions();
+      this.#running = this.#turn(submissions).then(
         () => this.#ended(),
-        (error: unknown) => {
-          this.#isStopped = true;
-          this.#isRunning = false;
-          this.#options.onFatal(error);
-        },
+        (error: unknown) => this.#failed(error, submissions),
       );
     });
   }
 
   #ended(): void {
-    this.#isRunning = false;
-    if (this.#dirty.size + this.#submissions.length + this.#afterTurn.length > 0) this.#schedule();
+    this.#running = undefined;
+    if (this.#dirty.size + this.#submissions.length > 0) this.#schedule();
   }
 
-  async #turn(): Promise<void> {
+  /** Nothing of this turn was promised to anybody, and no turn follows. */
+  #failed(error: unknown, submissions: readonly Submission[]): void {
+    this.#running = undefined;
+    this.#isStopped = true;
+    this.#rejectAll([...submissions, ...this.#submissions], error);
+    this.#submissions = [];
+    this.#options.onFatal(error);
+  }
+
+  #rejectAll(submissions: readonly Submission[], error: unknown): void {
+    for (const { reject } of submissions) reject(error);
+  }
+
+  async #turn(submissions: readonly Submission[]): Promise<void> {
     const { engine, clock, observer, send, carryOut } = this.#options;
-    const waiting = this.#afterTurn;
-    this.#afterTurn = [];
     const batch = new OverlayBatch(engine);
     const effects: Effect[] = [];
     const begun = clock.now();
@@ -115,7 +117,6 @@ export class TurnLoop {
     if (finishing.length > 0) {
       observer.metrics.observe('matrixkv_store_turn_seconds', (clock.now() - begun) / 1000);
     }
-    const submissions = this.#takeSubmissions();
     const operations = batch.operations();
     for (const submission of submissions) operations.push(...submission.operations);
     if (operations.length > 0) {
@@ -128,9 +129,8 @@ export class TurnLoop {
       replica.finish(send);
       if (replica.hasWork()) this.#dirty.add(replica);
     }
-    for (const submission of submissions) submission.resolve();
     for (const effect of effects) carryOut(effect);
-    for (const resolve of waiting) resolve();
+    for (const submission of submissions) submission.resolve();
   }
 
   #collect(batch: OverlayBatch, effects: Effect[]): Replica[] {
