@@ -71,6 +71,7 @@ export type PlannedPart = Pick<SplitPart, 'end' | 'sizeBytes' | 'keys'>;
 /** Decides where to cut, while the shard's keys pass by in ascending order. */
 export interface Planner {
   add(entry: KeySize): void;
+  /** Empty when there is no place to cut. */
   parts(): readonly PlannedPart[];
 }
 
@@ -110,12 +111,16 @@ export class KeyPlanner implements Planner {
 /**
  * Cuts a shard evenly into parts of at most about `targetBytes`, at keys that exist. A shard whose
  * weight lies in its last key is cut before that key, so that a growing range always splits; a
- * single key at the very start of its shard cannot be cut off any further.
+ * single key at the very start of its shard cannot be cut off any further. What turns out to be
+ * smaller than the target stays whole: the counters of a shard are an estimate since its last split,
+ * and one that is counted too large must not be cut to pieces (ancestor defect 9).
  */
 export class SplitPlanner implements Planner {
   readonly #start: Uint8Array;
+  readonly #targetBytes: number;
   readonly #stepBytes: number;
   readonly #parts: PlannedPart[] = [];
+  #measuredBytes = 0;
   #sizeBytes = 0;
   #keys = 0;
   #last: KeySize | undefined;
@@ -130,11 +135,18 @@ export class SplitPlanner implements Planner {
       Math.max(2, Math.ceil(shard.sizeBytes / shard.targetBytes)),
     );
     this.#start = shard.start;
+    this.#targetBytes = shard.targetBytes;
     this.#stepBytes = Math.ceil(shard.sizeBytes / count);
+  }
+
+  /** What the keys that passed by weigh. */
+  get measuredBytes(): number {
+    return this.#measuredBytes;
   }
 
   /** Takes the shard's keys in ascending order. */
   add(entry: KeySize): void {
+    this.#measuredBytes += entry.bytes;
     if (this.#sizeBytes >= this.#stepBytes && this.#parts.length < SPLIT_PARTS_MAX) {
       this.#cut(entry.key);
     }
@@ -145,6 +157,7 @@ export class SplitPlanner implements Planner {
 
   parts(): readonly PlannedPart[] {
     const last = this.#last;
+    if (this.#measuredBytes < this.#targetBytes) return [];
     if (this.#parts.length > 0 || last === undefined) return this.#parts;
     if (compareBytes(last.key, this.#start) === 0) return [];
     const sizeBytes = this.#sizeBytes - last.bytes;

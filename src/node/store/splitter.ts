@@ -30,11 +30,16 @@ const PROPOSAL_TIMEOUT_MS = 10_000;
 /** After a failure: Prophet may be away for a while. */
 const RETRY_PAUSE_MS = 1000;
 
+/** Looking through a shard again is for nothing before it holds other keys or has grown so far. */
+type Whole =
+  | { readonly type: 'single-key'; readonly keys: number }
+  | { readonly type: 'counted-too-large'; readonly untilBytes: number };
+
 export class Splitter {
   readonly #options: SplitterOptions;
-  /** Shards being split, and those that cannot be split until they hold more keys than now. */
   readonly #busy = new Set<ShardId>();
-  readonly #unsplittable = new Map<ShardId, number>();
+  /** Shards that had no place to cut when they were last looked through. */
+  readonly #whole = new Map<ShardId, Whole>();
 
   constructor(options: SplitterOptions) {
     this.#options = options;
@@ -47,7 +52,9 @@ export class Splitter {
     const { machine } = replica.machine;
     const { sizeBytes, keys } = machine.counters;
     if (sizeBytes < this.#options.capacityBytes) return;
-    if (this.#unsplittable.get(replica.shardId) === keys) return;
+    const whole = this.#whole.get(replica.shardId);
+    if (whole?.type === 'single-key' && whole.keys === keys) return;
+    if (whole?.type === 'counted-too-large' && sizeBytes < whole.untilBytes) return;
     this.#run(replica, () => this.#splitBySize(replica, machine));
   }
 
@@ -62,7 +69,7 @@ export class Splitter {
   }
 
   forget(shardId: ShardId): void {
-    this.#unsplittable.delete(shardId);
+    this.#whole.delete(shardId);
   }
 
   #run(replica: Replica, work: () => Promise<void>): void {
@@ -84,10 +91,17 @@ export class Splitter {
     const targetBytes = this.#options.capacityBytes;
     const planner = new SplitPlanner({ start, sizeBytes, targetBytes });
     const parts = await this.#measure(replica, planner);
-    if (parts.length === 0) {
-      this.#unsplittable.set(replica.shardId, keys);
+    const missingBytes = targetBytes - planner.measuredBytes;
+    if (missingBytes > 0) {
+      const untilBytes = sizeBytes + missingBytes;
+      this.#whole.set(replica.shardId, { type: 'counted-too-large', untilBytes });
       return;
     }
+    if (parts.length === 0) {
+      this.#whole.set(replica.shardId, { type: 'single-key', keys });
+      return;
+    }
+    this.#whole.delete(replica.shardId);
     await this.#propose(replica, { parts, epoch });
   }
 
