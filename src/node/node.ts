@@ -2,6 +2,7 @@
 // and network, and for the simulator, on simulated ones (decision 13).
 
 import { type Clock, sleep } from '../kernel/clock.ts';
+import { MatrixError } from '../kernel/errors.ts';
 import { NO_ID, PROPHET_SHARD, type ReplicaId } from '../kernel/ids.ts';
 import type { Observer } from '../kernel/observer.ts';
 import { fork, type Random } from '../kernel/random.ts';
@@ -135,7 +136,7 @@ export class Node {
     this.#health.opened();
     this.#prophet?.start();
     this.#inBackground(this.#startProphetGroup());
-    if (this.#config.roles.isData) this.#inBackground(this.#join());
+    if (this.#config.roles.isData) this.#join().catch((error: unknown) => this.#storeEnded(error));
   }
 
   /**
@@ -234,7 +235,7 @@ export class Node {
           { type: 'put', key: identKey(), value: encodeIdent(this.#ident) },
         ]),
       measure: () => this.#measure(),
-      onFatal: (error) => this.#fatal(error),
+      onFatal: (error) => this.#storeEnded(error),
     });
   }
 
@@ -338,6 +339,22 @@ export class Node {
 
   #inBackground(work: Promise<void>): void {
     work.catch((error: unknown) => this.#fatal(error));
+  }
+
+  /** A member of Prophet outlives its store: losing it with the store would endanger the quorum. */
+  #storeEnded(error: unknown): void {
+    const isRemoved = error instanceof MatrixError && error.code === 'STORE_REMOVED';
+    if (!isRemoved || this.#prophet === undefined) {
+      this.#fatal(error);
+      return;
+    }
+    this.#ports.observer.log.warn(
+      { store: this.#ident.storeId },
+      'Store was removed, Prophet goes on',
+    );
+    this.#link.close();
+    this.#stale.close();
+    this.#health.removed();
   }
 
   #fatal(error: unknown): void {

@@ -10,6 +10,10 @@ import type { NetworkQuality } from './simulated-network.ts';
 
 export type Fault =
   | { readonly type: 'crash'; readonly node: string; readonly downMs: number }
+  /** The process is asked to end, as by SIGTERM, and may take its time. */
+  | { readonly type: 'stop'; readonly node: string; readonly downMs: number }
+  /** The machine is gone for good, with its disk. */
+  | { readonly type: 'lose'; readonly node: string }
   /** The process stands still, as after SIGSTOP, and goes on. */
   | { readonly type: 'pause'; readonly node: string; readonly forMs: number }
   | { readonly type: 'stall-disk'; readonly node: string; readonly forMs: number }
@@ -50,9 +54,9 @@ export const NOTHING_LOST: Lossiness = {
   delayMsMax: 0,
 };
 
-const KINDS = ['crash', 'pause', 'stall-disk', 'partition', 'one-way', 'clog'] as const;
+const KINDS = ['crash', 'stop', 'pause', 'stall-disk', 'partition', 'one-way', 'clog'] as const;
 /** What can happen to a node without a network. */
-const KINDS_ALONE = ['crash', 'pause', 'stall-disk'] as const;
+const KINDS_ALONE = ['crash', 'stop', 'pause', 'stall-disk'] as const;
 type Kind = (typeof KINDS)[number];
 
 /** The longest that one fault lasts: several election time-outs. */
@@ -69,12 +73,14 @@ export interface PlanOptions {
   /** Faults begin in this span of simulated time. */
   readonly fromMs: number;
   readonly untilMs: number;
+  /** Whether one of the machines may be lost for good. */
+  readonly mayLose: boolean;
 }
 
 export function drawPlan(options: PlanOptions): RunPlan {
   const { random, nodes } = options;
   return {
-    faults: drawFaults(options),
+    faults: [...drawFaults(options), ...drawLoss(options)],
     disk: {
       writeMicrosMin: 100,
       writeMicrosMax: between(random, 1_000, 10_000),
@@ -100,7 +106,10 @@ export function drawPlan(options: PlanOptions): RunPlan {
 export function describeFault(fault: Fault): string {
   switch (fault.type) {
     case 'crash':
-      return `crash ${fault.node} for ${fault.downMs} ms`;
+    case 'stop':
+      return `${fault.type} ${fault.node} for ${fault.downMs} ms`;
+    case 'lose':
+      return `lose ${fault.node}`;
     case 'pause':
     case 'stall-disk':
       return `${fault.type} ${fault.node} for ${fault.forMs} ms`;
@@ -133,6 +142,12 @@ function drawFaults({ random, nodes, fromMs, untilMs }: PlanOptions): readonly P
   return faults;
 }
 
+function drawLoss({ random, nodes, fromMs, untilMs, mayLose }: PlanOptions): PlannedFault[] {
+  if (!mayLose || chance(random, 1, 2)) return [];
+  const node = must(nodes[random.below(nodes.length)], 'The index is in range');
+  return [{ atMs: between(random, fromMs, untilMs - 1), fault: { type: 'lose', node } }];
+}
+
 function drawFault(options: {
   readonly random: Random;
   readonly nodes: readonly string[];
@@ -143,6 +158,7 @@ function drawFault(options: {
   const forMs = between(random, 50, FAULT_MS_MAX);
   switch (kind) {
     case 'crash':
+    case 'stop':
       return { type: kind, node, downMs: forMs };
     case 'pause':
     case 'stall-disk':

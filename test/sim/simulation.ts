@@ -3,13 +3,14 @@
 
 import { fork, SeededRandom } from '../../src/kernel/random.ts';
 import type { Engine } from '../../src/node/storage/engine.ts';
+import { Administrator, type Errands } from './administrator.ts';
 import { describePlan, drawPlan, type RunPlan } from './faults.ts';
 import { History } from './history.ts';
 import { checkLinearizable } from './linearizable.ts';
 import { Scheduler } from './scheduler.ts';
 import { SimulatedClock } from './simulated-clock.ts';
 import { Workload } from './workload.ts';
-import { type MakeNode, World } from './world.ts';
+import { type MakeNode, type MayLose, World } from './world.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -21,10 +22,15 @@ export interface SimulationOptions {
   readonly calmMsMax: number;
   readonly clients: number;
   readonly keys: number;
+  /** When a machine may be lost for good, so that the others must do without; never if left out. */
+  readonly mayLose?: MayLose | undefined;
+  readonly errands?: Errands;
   /** What else was drawn for this run: printed with the plan. */
   readonly settings?: string;
   /** Looks at what lies on the disks once the clients are gone. */
   readonly inspect?: Inspect;
+  /** Simulated time in which the disks must be as they should. */
+  readonly settleMsMax?: number;
 }
 
 /** What the disks must look like in the end: at once `wrong`, or `unfinished` for a bounded time. */
@@ -81,24 +87,35 @@ class Simulation {
   readonly #plan: RunPlan;
   readonly #world: World;
   readonly #workload: Workload;
+  readonly #administrator: Administrator;
 
   constructor(options: SimulationOptions) {
     this.#options = options;
-    const { seed, nodes, makeNode, faultsMs, clients, keys } = options;
+    const { seed, nodes, makeNode, faultsMs, clients, keys, mayLose } = options;
     const scheduler = this.#scheduler;
     const random = new SeededRandom(seed);
     const span = { fromMs: FIRST_FAULT_MS, untilMs: faultsMs };
-    this.#plan = drawPlan({ random: fork(random), nodes, ...span });
+    this.#plan = drawPlan({ random: fork(random), nodes, mayLose: mayLose !== undefined, ...span });
     this.#world = new World({
       scheduler,
       random: fork(random),
       names: nodes,
       plan: this.#plan,
       makeNode,
+      mayLose,
+    });
+    const clock = new SimulatedClock({ scheduler });
+    this.#administrator = new Administrator({
+      random: fork(random),
+      clock,
+      targets: this.#world.targets(),
+      errands: options.errands ?? { transfers: false, drains: false },
+      record: (line) => scheduler.record(line),
+      onBug: (error) => scheduler.fail(error),
     });
     this.#workload = new Workload({
       random: fork(random),
-      clock: new SimulatedClock({ scheduler }),
+      clock,
       history: this.#history,
       targets: this.#world.targets(),
       clients,
@@ -114,11 +131,13 @@ class Simulation {
   async run(): Promise<SimulationReport> {
     this.#world.start();
     this.#workload.start();
+    this.#administrator.start();
     await this.#advance({ untilMs: this.#options.faultsMs });
     const recoveryMs = await this.#recover();
     this.#workload.stop();
     const endMs = this.#scheduler.now() + this.#options.calmMsMax;
-    const isDone = await this.#advance({ untilMs: endMs, until: () => this.#workload.isDone() });
+    const until = (): boolean => this.#workload.isDone() && this.#administrator.isDone();
+    const isDone = await this.#advance({ untilMs: endMs, until });
     if (!isDone) throw this.#failure('not-live', 'A client never got an end of its call');
     this.#judge();
     await this.#inspect();
@@ -128,6 +147,7 @@ class Simulation {
   async #recover(): Promise<number> {
     const healedMs = this.#scheduler.now();
     this.#world.heal();
+    this.#administrator.leave();
     this.#workload.resetStreaks();
     const isServed = await this.#advance({
       untilMs: healedMs + this.#options.calmMsMax,
@@ -139,9 +159,9 @@ class Simulation {
   }
 
   async #inspect(): Promise<void> {
-    const { inspect, calmMsMax } = this.#options;
+    const { inspect, calmMsMax, settleMsMax = calmMsMax } = this.#options;
     if (inspect === undefined) return;
-    const endMs = this.#scheduler.now() + calmMsMax;
+    const endMs = this.#scheduler.now() + settleMsMax;
     for (;;) {
       const inspection = await inspect(this.#world.disks());
       if (inspection.type === 'good') return;

@@ -7,19 +7,22 @@ import type { Clock } from '../../src/kernel/clock.ts';
 import { sleep } from '../../src/kernel/clock.ts';
 import { MatrixError } from '../../src/kernel/errors.ts';
 import { between, chance, fork, type Random } from '../../src/kernel/random.ts';
-import type { CallContext, KvService } from '../../src/node/routing/services.ts';
+import type { AdminService, CallContext, KvService } from '../../src/node/routing/services.ts';
 import type { Precondition } from '../../src/node/shard/kv-types.ts';
 import type { Action, Ending, History, Result } from './history.ts';
 
 /** A node as clients see it. */
 export interface Target {
   readonly name: string;
+  /** True once the machine is gone for good. */
+  isLost(): boolean;
   /** Undefined while the process is down: nobody answers. */
   endpoint(): Endpoint | undefined;
 }
 
 export interface Endpoint {
   readonly kv: KvService;
+  readonly admin: AdminService | undefined;
   /** Deadlines are moments on the clock of the node that is called. */
   readonly clock: Clock;
 }
@@ -83,7 +86,8 @@ export class Workload {
 
   /** How many calls in a row have succeeded at the node where the fewest did. */
   streak(): number {
-    return Math.min(...this.#options.targets.map(({ name }) => this.#streaks.get(name) ?? 0));
+    const present = this.#options.targets.filter((target) => !target.isLost());
+    return Math.min(...present.map(({ name }) => this.#streaks.get(name) ?? 0));
   }
 
   async #runClient(random: Random): Promise<void> {

@@ -3,7 +3,7 @@
 
 import { must } from '../../src/kernel/assert.ts';
 import { between, fork, type Random } from '../../src/kernel/random.ts';
-import type { KvService } from '../../src/node/routing/services.ts';
+import type { AdminService, KvService } from '../../src/node/routing/services.ts';
 import type { Engine } from '../../src/node/storage/engine.ts';
 import { MemoryNetwork } from '../../src/node/transport/memory-wire.ts';
 import type { Wire } from '../../src/node/transport/wire-port.ts';
@@ -30,13 +30,22 @@ export interface NodePorts {
   readonly record: (line: string) => void;
   /** Something happened that must never happen: fails the run, unless the process is dead already. */
   readonly fail: (error: unknown) => void;
+  /** The node was taken out of the cluster for good: its process ends, and nobody starts it again. */
+  readonly retire: () => void;
 }
 
 /** One process. */
 export interface SimulatedNode {
   readonly kv: KvService;
+  /** Undefined as long as nobody listens. */
+  readonly admin?: AdminService | undefined;
   start(): Promise<void>;
+  /** Ends in good order; the process is gone when this resolves. A crash when left out. */
+  stop?(): Promise<void>;
 }
+
+/** Looks at what lies on the disks. */
+export type MayLose = (disks: ReadonlyMap<string, Engine>) => boolean;
 
 export type MakeNode = (ports: NodePorts) => SimulatedNode;
 
@@ -46,6 +55,8 @@ export interface WorldOptions {
   readonly names: readonly string[];
   readonly plan: RunPlan;
   readonly makeNode: MakeNode;
+  /** Whether the cluster has come so far that a machine may be lost for good: asked at that moment. */
+  readonly mayLose?: MayLose | undefined;
 }
 
 interface Machine {
@@ -53,12 +64,14 @@ interface Machine {
   readonly disk: SimulatedDisk;
   readonly driftPpm: number;
   process: { readonly node: SimulatedNode; readonly clock: SimulatedClock } | undefined;
+  isLost: boolean;
 }
 
 export class World {
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #makeNode: MakeNode;
+  readonly #mayLose: MayLose;
   readonly #machines: ReadonlyMap<string, Machine>;
   readonly #network: SimulatedNetwork;
   readonly #wires: MemoryNetwork;
@@ -67,10 +80,11 @@ export class World {
   /** Grows when everything is healed, so that what was planned for an earlier end does nothing. */
   #healings = 0;
 
-  constructor({ scheduler, random, names, plan, makeNode }: WorldOptions) {
+  constructor({ scheduler, random, names, plan, makeNode, mayLose }: WorldOptions) {
     this.#scheduler = scheduler;
     this.#random = random;
     this.#makeNode = makeNode;
+    this.#mayLose = mayLose ?? ((): boolean => true);
     this.#lossiness = plan.lossiness;
     this.#wallErrorMsMax = plan.wallErrorMsMax;
     this.#network = new SimulatedNetwork({
@@ -86,7 +100,7 @@ export class World {
       names.map((name, index) => {
         const disk = new SimulatedDisk({ random: fork(random), speed: plan.disk });
         const driftPpm = plan.driftsPpm[index] ?? 0;
-        return [name, { name, disk, driftPpm, process: undefined }];
+        return [name, { name, disk, driftPpm, process: undefined, isLost: false }];
       }),
     );
     for (const { atMs, fault } of plan.faults) {
@@ -101,13 +115,15 @@ export class World {
   targets(): readonly Target[] {
     return [...this.#machines.values()].map((machine) => ({
       name: machine.name,
+      isLost: () => machine.isLost,
       endpoint: () => endpointOf(machine),
     }));
   }
 
   /** What lies on each disk at this moment, to look at: writing to it changes nothing. */
   disks(): ReadonlyMap<string, Engine> {
-    return new Map([...this.#machines].map(([name, { disk }]) => [name, disk.copy()]));
+    const machines = [...this.#machines.values()].filter(({ isLost }) => !isLost);
+    return new Map(machines.map(({ name, disk }) => [name, disk.copy()]));
   }
 
   /** Ends all faults: everyone runs, everyone hears everyone, nothing is lost any more. */
@@ -131,6 +147,12 @@ export class World {
       case 'crash':
         this.#crash(this.#machine(fault.node));
         this.#later(fault.downMs, () => this.#startProcess(this.#machine(fault.node)));
+        break;
+      case 'stop':
+        this.#stop(this.#machine(fault.node), fault.downMs);
+        break;
+      case 'lose':
+        if (this.#mayLose(this.disks())) this.#lose(this.#machine(fault.node));
         break;
       case 'pause':
         this.#pause(this.#machine(fault.node), fault.forMs);
@@ -159,8 +181,31 @@ export class World {
     this.#wires.kill(machine.name);
   }
 
+  #lose(machine: Machine): void {
+    this.#crash(machine);
+    machine.isLost = true;
+  }
+
+  /** The process is killed as soon as it has ended by itself: nothing of it goes on. */
+  #stop(machine: Machine, downMs: number): void {
+    const { process } = machine;
+    if (process === undefined) return;
+    const end = (): void => {
+      if (machine.process !== process) return;
+      this.#crash(machine);
+      if (this.#healings > 0) this.#startProcess(machine);
+      else this.#later(downMs, () => this.#startProcess(machine));
+    };
+    if (process.node.stop === undefined) end();
+    else {
+      process.node.stop().then(end, (error: unknown) => {
+        if (!process.clock.isDead()) this.#scheduler.fail(error);
+      });
+    }
+  }
+
   #startProcess(machine: Machine): void {
-    if (machine.process !== undefined) return;
+    if (machine.process !== undefined || machine.isLost) return;
     const { name, disk, driftPpm } = machine;
     this.#scheduler.record(`${name} starts`);
     const wallOffsetMs = between(this.#random, -this.#wallErrorMsMax, this.#wallErrorMsMax);
@@ -180,6 +225,9 @@ export class World {
         if (!clock.isDead()) this.#scheduler.record(`${name}: ${line}`);
       },
       fail,
+      retire: () => {
+        if (!clock.isDead()) this.#lose(machine);
+      },
     });
     machine.process = { node, clock };
     node.start().catch(fail);
@@ -219,5 +267,7 @@ export class World {
 }
 
 function endpointOf({ process }: Machine): Endpoint | undefined {
-  return process === undefined ? undefined : { kv: process.node.kv, clock: process.clock };
+  if (process === undefined) return undefined;
+  const { kv, admin } = process.node;
+  return { kv, admin, clock: process.clock };
 }
