@@ -40,9 +40,7 @@ export function encodeHeader(header: SnapshotHeader): Uint8Array {
 
 /** Throws CorruptRecordError or DecodeError. */
 export function decodeHeader(bytes: Uint8Array): SnapshotHeader {
-  const { version, payload } = openRecord(HEADER_NAME, bytes);
-  if (version !== FORMAT_VERSION) throw new DecodeError(`Unknown snapshot version ${version}`);
-  const reader = new ByteReader(payload);
+  const reader = readerOf(HEADER_NAME, bytes);
   return {
     meta: decodeShardMeta(reader),
     last: { term: reader.u64(), index: reader.u64() },
@@ -64,7 +62,7 @@ export function encodePart(part: SnapshotPart): Uint8Array {
 
 /** Throws CorruptRecordError or DecodeError. */
 export function decodePart(bytes: Uint8Array): SnapshotPart {
-  const reader = new ByteReader(openRecord(CHUNK_NAME, bytes).payload);
+  const reader = readerOf(CHUNK_NAME, bytes);
   const kind = reader.u8();
   if (kind === PART.end) return { type: 'end', entries: reader.u64() };
   if (kind !== PART.entries) throw new DecodeError(`Unknown snapshot part ${kind}`);
@@ -74,4 +72,10 @@ export function decodePart(bytes: Uint8Array): SnapshotPart {
     entries.push({ key: reader.bytes(), value: reader.bytes() });
   }
   return { type: 'entries', entries };
+}
+
+function readerOf(name: Uint8Array, bytes: Uint8Array): ByteReader {
+  const { version, payload } = openRecord(name, bytes);
+  if (version !== FORMAT_VERSION) throw new DecodeError(`Unknown snapshot version ${version}`);
+  return new ByteReader(payload);
 }
