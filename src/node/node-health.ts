@@ -24,6 +24,11 @@ export class NodeHealth {
     this.#isRegistered = true;
   }
 
+  /** The store was drained for good: there is nothing to wait for, and the node serves on without. */
+  removed(): void {
+    this.#isRegistered = true;
+  }
+
   /** This member of Prophet takes part in its group. */
   votes(): void {
     this.#isVoting = true;

@@ -60,7 +60,10 @@ export function checkIdentity(
     return mismatch(`Store ${store.id} belongs to another data directory`).refusal;
   }
   if (store.state === 'removed') {
-    return mismatch(`Store ${store.id} (${store.name}) was removed from the cluster`).refusal;
+    const text =
+      `Store ${store.id} (${store.name}) was drained and removed from the cluster: ` +
+      'give the node an empty data directory to join as a new store';
+    return { code: 'STORE_REMOVED', text };
   }
   if (claim.incarnation < store.incarnation) {
     const { incarnation } = claim;

@@ -124,8 +124,8 @@ describe('registration', () => {
     machine.register('n2');
     machine.drain(id);
     machine.apply({ type: 'set-store-state', storeId: id, state: 'removed' });
-    assert.throws(() => machine.register('n1', { id }), refusedWith('STORE_MISMATCH'));
-    assert.throws(() => machine.register('n1'), refusedWith('STORE_MISMATCH'));
+    assert.throws(() => machine.register('n1', { id }), refusedWith('STORE_REMOVED'));
+    assert.throws(() => machine.register('n1'), refusedWith('STORE_REMOVED'));
     assert.throws(() => machine.drain(id), refusedWith('PRECONDITION_FAILED'));
   });
 

@@ -99,7 +99,7 @@ export class Prophet {
     const store = stores.get(storeId);
     if (store === undefined) throw mismatch(`Store ${storeId} is not known to this cluster`);
     const refusal = checkIdentity(store, request);
-    if (refusal !== undefined) throw mismatch(refusal.text);
+    if (refusal !== undefined) throw new MatrixError(refusal.code, refusal.text, { retry: 'no' });
     if (!leadership.takeHeartbeat(request, this.#options.clock.now())) {
       throw mismatch(`Store ${storeId} was started again by a newer process`);
     }

@@ -88,10 +88,10 @@ describe('ProphetLink', () => {
 
   test('a store that must not run is told so while it registers', async () => {
     const world = new TestLink();
-    world.failure = new MatrixError('STORE_MISMATCH', 'Store was removed', { retry: 'no' });
+    world.failure = new MatrixError('STORE_REMOVED', 'Store was removed');
     await assert.rejects(
       world.cluster.settle(world.link.register()),
-      (error) => error instanceof MatrixError && error.code === 'STORE_MISMATCH',
+      (error) => error instanceof MatrixError && error.code === 'STORE_REMOVED',
     );
     assert.equal(world.registrations.length, 1);
   });

@@ -78,7 +78,7 @@ export class ProphetLink {
 
   /**
    * Asks until Prophet answers. Repeatable: the same disk gets the same id. Rejects STORE_MISMATCH
-   * when the store must not run, UNAVAILABLE when the link is closed first.
+   * or STORE_REMOVED when the store must not run, UNAVAILABLE when the link is closed first.
    */
   async register(): Promise<RegisterStoreResponse> {
     const { clock, random, prophet, descriptor, incarnation, nonce, observer } = this.#options;
@@ -230,10 +230,12 @@ export class ProphetLink {
 
 /** Prophet itself said so: an address that leads to a strange node is told with another advice. */
 function isFenced(error: MatrixError): boolean {
-  return error.code === 'STORE_MISMATCH' && error.retry === 'no';
+  const isAboutStore = error.code === 'STORE_MISMATCH' || error.code === 'STORE_REMOVED';
+  return isAboutStore && error.retry === 'no';
 }
 
 function fencedAs(storeId: StoreId | undefined, error: MatrixError): MatrixError {
+  if (error.code === 'STORE_REMOVED') return error;
   const text = `Store ${storeId ?? ''} must not go on: ${error.text}`;
   return new MatrixError('STORE_MISMATCH', text, { retry: 'no', cause: error });
 }

@@ -18,7 +18,7 @@ import type {
 
 /**
  * Every call may be repeated. Errors: NOT_LEADER with a hint, UNAVAILABLE, TIMEOUT; STORE_MISMATCH
- * with the advice `no` for a store that must not go on; PRECONDITION_FAILED with the reason.
+ * with the advice `no`, or STORE_REMOVED, for a store that must not go on; PRECONDITION_FAILED with the reason.
  */
 export interface ProphetService {
   registerStore(request: RegisterStoreRequest, deadline: number): Promise<RegisterStoreResponse>;
