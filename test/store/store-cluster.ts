@@ -1,32 +1,40 @@
 // Stores of several nodes in one simulated time, joined by a plain message bus: the ground for tests
 // of shards, splits, membership and snapshots without router, transport or Prophet.
 
-import { MatrixError } from '../../src/kernel/errors.ts';
 import { type Observer, SILENT } from '../../src/kernel/observer.ts';
 import { fork, SeededRandom } from '../../src/kernel/random.ts';
 import type { WriteCommand } from '../../src/node/shard/commands.ts';
+import type { ConfChange } from '../../src/node/shard/conf-change.ts';
 import type { WriteResult } from '../../src/node/shard/kv-types.ts';
+import type { LogLimits } from '../../src/node/shard/log-compaction.ts';
 import type { ShardMeta } from '../../src/node/shard/shard-meta.ts';
-import { MemoryEngine, MemoryState } from '../../src/node/storage/memory-engine.ts';
+import { stateRangesOf } from '../../src/node/shard/state-ranges.ts';
+import { MemoryState } from '../../src/node/storage/memory-engine.ts';
 import type { LocalShard } from '../../src/node/store/local-store.ts';
 import { Store } from '../../src/node/store/store.ts';
 import type { Envelope } from '../../src/node/transport/transport.ts';
 import { Scheduler } from '../sim/scheduler.ts';
 import { SimulatedClock } from '../sim/simulated-clock.ts';
+import { FaultyDisk, type WriteFate } from './faulty-disk.ts';
+import { SnapshotLines } from './snapshot-lines.ts';
 
 export interface TestNode {
   readonly storeId: number;
   readonly store: Store;
   readonly clock: SimulatedClock;
-  readonly engine: MemoryEngine;
+  readonly engine: FaultyDisk['engine'];
+  readonly disk: FaultyDisk;
 }
 
 export interface ClusterOptions {
   readonly shardCapacityBytes?: number;
   readonly seed?: number;
+  readonly limits?: Partial<LogLimits>;
 }
 
-const DISK_MS = 0.3;
+type WithoutEpoch<Change> = Change extends ConfChange ? Omit<Change, 'epoch'> : never;
+type MemberChange = WithoutEpoch<ConfChange>;
+
 const WIRE_MS = 0.2;
 const TIMING = { tickMs: 50, electionTicks: 20, heartbeatTicks: 3 };
 
@@ -35,8 +43,14 @@ export class StoreCluster {
   readonly nodes = new Map<number, TestNode>();
   readonly failures: unknown[] = [];
   readonly maybeStale: { storeId: number; shardId: number }[] = [];
+  /** The snapshots on their way, which a test may cut or hold. */
+  readonly lines: SnapshotLines;
   /** False drops the envelope. */
   allow: (envelope: Envelope) => boolean = () => true;
+  /** What becomes of a store's n-th write since its start, beginning with 1. */
+  fate: (write: { readonly storeId: number; readonly number: number }) => WriteFate = () => 'done';
+  readonly #started = new Set<TestNode>();
+  readonly #limits: Partial<LogLimits>;
   readonly #states = new Map<number, MemoryState>();
   readonly #random: SeededRandom;
   readonly #capacity: number;
@@ -46,22 +60,21 @@ export class StoreCluster {
   constructor(options: ClusterOptions = {}) {
     this.#random = new SeededRandom(options.seed ?? 1);
     this.#capacity = options.shardCapacityBytes ?? 64 * 1024 * 1024;
+    this.#limits = options.limits ?? {};
+    this.lines = new SnapshotLines((storeId) => this.#running(storeId));
   }
 
   async add(storeId: number, observer: Observer = SILENT): Promise<TestNode> {
     const state = this.#states.get(storeId) ?? new MemoryState();
     this.#states.set(storeId, state);
     const clock = new SimulatedClock({ scheduler: this.scheduler });
-    const engine = new MemoryEngine({
+    const disk = new FaultyDisk({
       state,
-      commit: (apply) =>
-        new Promise((resolve) => {
-          clock.after(DISK_MS, () => {
-            apply();
-            resolve();
-          });
-        }),
+      clock,
+      fate: (number) => this.fate({ storeId, number }),
+      onCrash: () => this.kill(storeId),
     });
+    const { engine } = disk;
     const store = new Store({
       engine,
       clock,
@@ -69,6 +82,7 @@ export class StoreCluster {
       observer,
       timing: TIMING,
       shardCapacityBytes: this.#capacity,
+      limits: this.#limits,
       listener: {
         onShardChanged: () => {},
         allocateIds: (count) => {
@@ -80,17 +94,22 @@ export class StoreCluster {
         onFatal: (error) => this.failures.push(error),
       },
       send: (envelope) => this.#deliver(envelope),
-      streamSnapshot: async ({ replica }, { header, chunks }) => {
-        const receiver = this.nodes.get(replica.storeId);
-        if (receiver === undefined) throw new MatrixError('UNAVAILABLE', 'Store is gone');
-        await receiver.store.receiveSnapshot(header, chunks);
-      },
+      streamSnapshot: (to, snapshot) => this.lines.stream(storeId, to.replica.storeId, snapshot),
     });
     store.identify(storeId);
-    const node = { storeId, store, clock, engine };
+    const node = { storeId, store, clock, engine, disk };
     this.nodes.set(storeId, node);
+    let isOver = false;
+    const end = (): void => {
+      isOver = true;
+    };
     const started = store.start();
-    await this.settle(started);
+    started.then(end, end);
+    await this.until(() => isOver || clock.isDead(), `store ${storeId} has started`);
+    // A process that dies while it starts says nothing more.
+    if (clock.isDead()) return node;
+    await started;
+    this.#started.add(node);
     return node;
   }
 
@@ -99,6 +118,37 @@ export class StoreCluster {
     const node = this.nodes.get(storeId);
     node?.clock.kill();
     this.nodes.delete(storeId);
+    this.lines.broken(storeId);
+  }
+
+  /** As `kill`, and the disk is lost with it. */
+  wipe(storeId: number): void {
+    this.kill(storeId);
+    this.#states.delete(storeId);
+  }
+
+  /** The whole applied state of a shard on one disk, as text that can be compared. */
+  async stateOf(storeId: number, meta: ShardMeta): Promise<string> {
+    const { engine } = this.#known(storeId);
+    const lines: string[] = [];
+    for (const range of stateRangesOf(meta)) {
+      const page = await engine.scan({ ...range, limit: 1e6, bytesMax: Number.MAX_SAFE_INTEGER });
+      for (const { key, value } of page.entries) {
+        lines.push(`${Buffer.from(key).toString('hex')}=${Buffer.from(value).toString('hex')}`);
+      }
+    }
+    return lines.join('\n');
+  }
+
+  /** Asks whoever leads for this change until it is taken: an earlier one may not be durable yet. */
+  changeMembers(shardId: number, change: MemberChange): Promise<void> {
+    return this.until(() => {
+      const leader = this.leader(shardId);
+      if (leader === undefined) return false;
+      const { epoch } = leader.shard.meta;
+      const step = { type: 'conf-change', shardId, change: { epoch, ...change } } as const;
+      return leader.node.store.takeStep(step).type === 'taken';
+    }, `${change.type} of replica ${change.replicaId} is taken`);
   }
 
   run(ms: number): Promise<boolean> {
@@ -141,6 +191,18 @@ export class StoreCluster {
     const found = this.leader(shardId);
     if (found === undefined) throw new Error('Leader is gone again');
     return found;
+  }
+
+  /** Writes many keys at once through the leader of the shard that holds them all. */
+  async fill(keys: readonly string[], value: string): Promise<void> {
+    const { node, shard } = await this.leaderAt(keys[0] ?? '');
+    const deadline = node.clock.now() + 60_000;
+    const { id, epoch } = shard.meta;
+    const writes = keys.map((key) => {
+      const command = this.command(key, value, epoch.generation);
+      return node.store.write({ shardId: id, command }, deadline);
+    });
+    await this.settle(Promise.all(writes));
   }
 
   async bootstrap(storeIds: readonly number[]): Promise<ShardMeta> {
@@ -206,7 +268,19 @@ export class StoreCluster {
   #deliver(envelope: Envelope): void {
     if (!this.allow(envelope)) return;
     this.scheduler.after(WIRE_MS, () => {
-      this.nodes.get(envelope.to.storeId)?.store.receive(envelope);
+      const node = this.#running(envelope.to.storeId);
+      node?.clock.enter(() => node.store.receive(envelope));
     });
+  }
+
+  #known(storeId: number): TestNode {
+    const node = this.nodes.get(storeId);
+    if (node === undefined) throw new Error(`Store ${storeId} does not run`);
+    return node;
+  }
+
+  #running(storeId: number): TestNode | undefined {
+    const node = this.nodes.get(storeId);
+    return node !== undefined && this.#started.has(node) ? node : undefined;
   }
 }
