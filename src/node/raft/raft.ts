@@ -198,6 +198,11 @@ export class Raft {
     this.#core.log.compact(to);
   }
 
+  /** True from the moment when a snapshot is accepted until it is handed out with a Ready. */
+  get hasSnapshot(): boolean {
+    return this.#core.outbox.hasSnapshot;
+  }
+
   /** The term of an entry, as long as the window remembers it. */
   termAt(index: LogIndex): Term | undefined {
     return this.#core.log.term(index);

@@ -168,12 +168,12 @@ export class Replica {
   // ---- what happens to the replica -------------------------------------------------------------
 
   receive(message: Message): void {
-    if (!this.#isInstalling) this.#raft.step(message);
+    if (!this.#isReplacing) this.#raft.step(message);
   }
 
   /** The content of this snapshot lies staged; the core decides whether it is wanted. */
   receiveSnapshot(message: Message & { readonly type: 'snapshot' }, meta: ShardMeta): void {
-    if (this.#isInstalling) return;
+    if (this.#isReplacing) return;
     this.#incoming = meta;
     this.#raft.step(message);
   }
@@ -325,6 +325,14 @@ export class Replica {
     this.#truncated = last;
     this.#lastOnDisk = last.index;
     this.finish(send);
+  }
+
+  /**
+   * From the moment when a snapshot is accepted nothing more is taken in: what a leader appends behind
+   * it would be confirmed, and then be cleared with the rest of the old log.
+   */
+  get #isReplacing(): boolean {
+    return this.#isInstalling || this.#raft.hasSnapshot;
   }
 
   #submit(): void {
