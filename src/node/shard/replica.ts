@@ -179,11 +179,11 @@ export class Replica {
   }
 
   tick(): void {
-    if (this.#isInstalling) return;
-    this.#raft.tick();
     const now = this.#clock.now();
+    this.#expireQueue(now);
     this.#proposals.expire(now);
     this.#reads.expire(now);
+    if (!this.#isInstalling) this.#raft.tick();
   }
 
   /** Queues a command for the next turn. The waiter gets the encoded result of `apply`. */
@@ -382,6 +382,19 @@ export class Replica {
     return {
       leader: { replicaId: leader.replicaId, storeId: leader.storeId, term: this.#raft.term },
     };
+  }
+
+  /** A disk that hangs holds the queue back, but not the word that nothing was done. */
+  #expireQueue(now: number): void {
+    if (this.#queue.every(({ waiter }) => waiter.deadline > now)) return;
+    const options = { outcome: 'not-applied' } as const;
+    for (const proposal of this.#takeQueue()) {
+      if (proposal.waiter.deadline > now) this.#queue.push(proposal);
+      else {
+        const text = 'Write was not begun before its deadline';
+        proposal.waiter.reject(new MatrixError('TIMEOUT', text, options));
+      }
+    }
   }
 
   #takeQueue(): QueuedProposal[] {
