@@ -41,7 +41,8 @@ const PAGE_ENTRIES = 1000;
 
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
-  readonly #sending = new Set<AbortController>();
+  /** By shard and receiver: a leader that comes back must not send what is on its way already. */
+  readonly #sending = new Map<string, AbortController>();
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
@@ -54,15 +55,17 @@ export class SnapshotSender {
   /** Called between turns, when what is in memory is what is on disk. */
   send(replica: Replica, to: ReplicaId): void {
     const receiver = replicaById(replica.meta, to);
-    if (receiver === undefined || this.#sending.size >= SENDING_MAX || this.#isTooEarly(replica)) {
+    const key = `${replica.shardId}/${to}`;
+    const isBusy = this.#sending.size >= SENDING_MAX || this.#sending.has(key);
+    if (receiver === undefined || isBusy || this.#isTooEarly(replica)) {
       this.#decline(replica, to);
       return;
     }
     const abort = new AbortController();
-    this.#sending.add(abort);
+    this.#sending.set(key, abort);
     replica.snapshotStarted(to);
     const ended = (isDelivered: boolean): void => {
-      this.#sending.delete(abort);
+      this.#sending.delete(key);
       replica.snapshotEnded(to, isDelivered);
       this.#options.wake(replica);
     };
@@ -80,7 +83,7 @@ export class SnapshotSender {
   }
 
   stop(): void {
-    for (const abort of this.#sending) abort.abort();
+    for (const abort of this.#sending.values()) abort.abort();
   }
 
   #isTooEarly(replica: Replica): boolean {
