@@ -302,7 +302,8 @@ export class Replica {
 
   /** The batch of the turn is on disk. Messages that promise something may leave now. */
   finish(send: (shardId: ShardId, message: Message) => void): void {
-    if (this.#isInstalling) return;
+    // Whoever was closed while the turn was on its way promises nothing any more.
+    if (this.#isInstalling || this.#isClosed) return;
     const ready = must(this.#ready, 'Replica finishes a turn that it took part in');
     this.#ready = undefined;
     this.#durable = this.#applier.applied;

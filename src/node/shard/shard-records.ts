@@ -2,7 +2,7 @@
 // in what state, and how far it has applied. All sealed, all versioned.
 
 import { ByteReader, ByteWriter } from '../../kernel/byte-codec.ts';
-import type { EntryId, ReplicaId, ShardId } from '../../kernel/ids.ts';
+import { type EntryId, NO_ID, type ReplicaId, type ShardId } from '../../kernel/ids.ts';
 import type { HardState } from '../raft/messages.ts';
 import { openRecord, sealRecord } from '../storage/checksum.ts';
 import { applyStateKey, destroyKey, hardStateKey, metaKey } from '../storage/keys.ts';
@@ -53,6 +53,16 @@ export function decodeMeta(key: Uint8Array, bytes: Uint8Array): MetaRecord {
   const minReplicaId = reader.u64();
   const record = { state, replicaId, minReplicaId, meta: decodeShardMeta(reader) };
   return reader.bool() ? { ...record, replaced: decodeShardMeta(reader) } : record;
+}
+
+/** Replicas of this shard with a lower id never come back to this store. */
+export function minReplicaId(
+  reader: { get(key: Uint8Array): Uint8Array | undefined },
+  shardId: ShardId,
+): ReplicaId {
+  const key = metaKey(shardId);
+  const bytes = reader.get(key);
+  return bytes === undefined ? NO_ID : decodeMeta(key, bytes).minReplicaId;
 }
 
 export function putHardState(batch: ApplyBatch, shardId: ShardId, state: HardState): void {

@@ -3,14 +3,14 @@
 
 import { NO_ID, type ShardId, type StoreId } from '../../kernel/ids.ts';
 import type { HardState } from '../raft/messages.ts';
-import { hardStateKey, metaKey } from '../storage/keys.ts';
+import { hardStateKey } from '../storage/keys.ts';
 import type { SplitPart } from './commands.ts';
 import type { KvMachine } from './kv-machine.ts';
 import { replicaOn, type ShardMeta } from './shard-meta.ts';
 import {
   buryReplica,
   decodeHardState,
-  decodeMeta,
+  minReplicaId,
   putApplyState,
   putHardState,
   putMeta,
@@ -67,10 +67,4 @@ function firstHardState(batch: ApplyBatch, shardId: ShardId): HardState {
   if (bytes === undefined) return first;
   const voted = decodeHardState(key, bytes);
   return voted.term < first.term ? first : { ...first, term: voted.term, vote: voted.vote };
-}
-
-function minReplicaId(batch: ApplyBatch, shardId: ShardId): number {
-  const key = metaKey(shardId);
-  const bytes = batch.get(key);
-  return bytes === undefined ? 0 : decodeMeta(key, bytes).minReplicaId;
 }

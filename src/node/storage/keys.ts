@@ -140,6 +140,11 @@ export function stagingRange(shardId: ShardId): KeyRange {
   return { start, end: prefixEnd(start) };
 }
 
+/** What all shards are receiving. */
+export function stagingsRange(): KeyRange {
+  return everything(STAGING);
+}
+
 export function dataKey(userKey: Uint8Array): Uint8Array {
   const key = Buffer.allocUnsafe(1 + userKey.length);
   key[0] = DATA;

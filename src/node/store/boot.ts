@@ -8,8 +8,8 @@ import type { StoredLog } from '../shard/log-store.ts';
 import { readLog } from '../shard/log-store.ts';
 import type { Replica } from '../shard/replica.ts';
 import { decodeMeta, type MetaRecord } from '../shard/shard-records.ts';
-import { metasRange, shardIdOfMetaKey } from '../storage/keys.ts';
-import type { SweepOptions } from './range-sweep.ts';
+import { metasRange, shardIdOfMetaKey, stagingsRange } from '../storage/keys.ts';
+import { type SweepOptions, sweepRanges } from './range-sweep.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { installStaged } from './snapshot-install.ts';
 
@@ -24,6 +24,12 @@ const PAGE_SHARDS = 1000;
 const PAGE_BYTES = 16 * 1024 * 1024;
 
 export async function openReplicas(options: BootOptions): Promise<void> {
+  await openAll(options);
+  // Snapshots that were accepted are installed by now; all others come again from their beginning.
+  await sweepRanges(options, [stagingsRange()]);
+}
+
+async function openAll(options: BootOptions): Promise<void> {
   const { start: first, end } = metasRange();
   let start = first;
   for (;;) {
@@ -73,7 +79,8 @@ function quarantine(
 /** The damage may be in the meta itself: then the replica may hold any key, and claims them all. */
 function rangeOf(key: Uint8Array, value: Uint8Array): KeyRange {
   try {
-    return decodeMeta(key, value).meta;
+    const { replaced, meta } = decodeMeta(key, value);
+    return replaced ?? meta;
   } catch {
     return { start: EMPTY, end: EMPTY };
   }

@@ -1,6 +1,7 @@
 // Destroys what is left of removed replicas, one after the other, in the background. The marker that
 // says so lies on disk since the removal, so a crash in between only makes it start again (d.3).
 
+import type { ShardId } from '../../kernel/ids.ts';
 import type { Observer } from '../../kernel/observer.ts';
 import type { ShardMeta } from '../shard/shard-meta.ts';
 import { decodeDestroy } from '../shard/shard-records.ts';
@@ -27,7 +28,8 @@ const MARKERS_MAX = 100_000;
 
 export class Destroyer {
   readonly #options: DestroyerOptions;
-  #queue: ShardMeta[] = [];
+  /** One for each shard, oldest first; the first is being destroyed. */
+  readonly #queue = new Map<ShardId, ShardMeta>();
   #isRunning = false;
   #isStopped = false;
 
@@ -45,10 +47,14 @@ export class Destroyer {
     for (const { key, value } of page.entries) this.destroy(decodeDestroy(key, value));
   }
 
-  /** The tombstone and the marker of this replica are durable. */
+  /**
+   * The tombstone and the marker of this replica are durable. To be told twice, by the group and by a
+   * proof, is the same as once: a second round could meet the next replica of the shard.
+   */
   destroy(meta: ShardMeta): void {
+    if (this.#queue.has(meta.id)) return;
     this.#options.host.claim(meta.id, 'destroy', meta);
-    this.#queue.push(meta);
+    this.#queue.set(meta.id, meta);
     this.#start();
   }
 
@@ -70,11 +76,12 @@ export class Destroyer {
   }
 
   async #run(): Promise<void> {
-    for (;;) {
-      const meta = this.#queue.shift();
-      if (meta === undefined || this.#isStopped) return;
+    // A map takes in what is added while it is gone through.
+    for (const [shardId, meta] of this.#queue) {
+      if (this.#isStopped) return;
       await this.#sweep(meta);
-      this.#options.host.release(meta.id);
+      this.#queue.delete(shardId);
+      this.#options.host.release(shardId, 'destroy');
       this.#options.observer.log.info({ shard: meta.id }, 'Removed replica was destroyed');
     }
   }

@@ -6,9 +6,8 @@ import { PROPHET_SHARD, type ReplicaId, type ShardId } from '../../kernel/ids.ts
 import type { Observer } from '../../kernel/observer.ts';
 import type { Replica } from '../shard/replica.ts';
 import type { ReplicaDescriptor } from '../shard/shard-meta.ts';
-import { decodeMeta } from '../shard/shard-records.ts';
+import { minReplicaId } from '../shard/shard-records.ts';
 import type { Engine } from '../storage/engine.ts';
-import { metaKey } from '../storage/keys.ts';
 import type { Envelope } from '../transport/transport.ts';
 import type { ReplicaHost } from './replica-host.ts';
 
@@ -28,17 +27,21 @@ interface EarlyVote {
   readonly receivedAt: number;
 }
 
+interface Contact {
+  readonly from: ReplicaDescriptor;
+  readonly heardAt: number;
+}
+
 /** Vote requests that came before the split that creates their shard. */
 const EARLY_VOTES_MAX = 256;
 const EARLY_VOTE_LIFE_MS = 60_000;
-/** Senders remembered for answers of replicas that do not know their members yet. */
-const CONTACTS_MAX = 4096;
+/** Peers of all replicas here that are remembered, those heard of last: how to answer, and when. */
+const CONTACTS_MAX = 65_536;
 
 export class Inbound {
   readonly #options: InboundOptions;
   readonly #earlyVotes = new Map<string, EarlyVote>();
-  readonly #contacts = new Map<ReplicaId, ReplicaDescriptor>();
-  readonly #heardAt = new Map<ReplicaId, number>();
+  readonly #contacts = new Map<ReplicaId, Contact>();
 
   constructor(options: InboundOptions) {
     this.#options = options;
@@ -54,23 +57,21 @@ export class Inbound {
 
   /** The sender of an earlier message: how to answer a replica that is in no meta we have. */
   contact(replicaId: ReplicaId): ReplicaDescriptor | undefined {
-    return this.#contacts.get(replicaId);
+    return this.#contacts.get(replicaId)?.from;
   }
 
   /** When this replica was last heard of, on the node's clock. */
   heardAt(replicaId: ReplicaId): number | undefined {
-    return this.#heardAt.get(replicaId);
+    return this.#contacts.get(replicaId)?.heardAt;
   }
 
   /** A split has created this shard: votes that were asked of it before are answered now. */
   replayVotes(shardId: ShardId): void {
-    const now = this.#options.clock.now();
-    for (const [key, vote] of this.#earlyVotes) {
-      if (now - vote.receivedAt > EARLY_VOTE_LIFE_MS) this.#earlyVotes.delete(key);
-      else if (vote.envelope.shardId === shardId) {
-        this.#earlyVotes.delete(key);
-        this.receive(vote.envelope);
-      }
+    this.#forgetOldVotes();
+    for (const [key, { envelope }] of this.#earlyVotes) {
+      if (envelope.shardId !== shardId) continue;
+      this.#earlyVotes.delete(key);
+      this.receive(envelope);
     }
   }
 
@@ -86,12 +87,13 @@ export class Inbound {
       onMaybeStale(shardId);
       return undefined;
     }
+    replica.close('A newer replica takes its place');
     host.remove(shardId);
     return this.#createFor(envelope);
   }
 
   #createFor(envelope: Envelope): Replica | undefined {
-    const { host, createUninitialised } = this.#options;
+    const { host, engine, createUninitialised } = this.#options;
     const { shardId, to, shard } = envelope;
     // A member of Prophet starts when it knows that it may vote (d.11), never because of a message.
     if (shardId === PROPHET_SHARD || envelope.isKnown === true) return undefined;
@@ -101,33 +103,38 @@ export class Inbound {
       this.#options.observer.metrics.count('matrixkv_store_messages_refused_total');
       return undefined;
     }
-    if (to.replicaId < this.#minReplicaId(shardId)) return undefined;
+    if (to.replicaId < minReplicaId(engine, shardId)) return undefined;
     const replica = createUninitialised(shardId, to.replicaId);
     host.add(replica);
     return replica;
-  }
-
-  #minReplicaId(shardId: ShardId): ReplicaId {
-    const key = metaKey(shardId);
-    const bytes = this.#options.engine.get(key);
-    return bytes === undefined ? 0 : decodeMeta(key, bytes).minReplicaId;
   }
 
   /** The un-split parent is still here: only a vote is worth keeping, the last of each sender. */
   #keepVote(envelope: Envelope): void {
     const { type } = envelope.message;
     if (type !== 'vote' && type !== 'pre-vote') return;
+    this.#forgetOldVotes();
     const key = `${envelope.shardId}/${envelope.from.replicaId}`;
     if (!this.#earlyVotes.has(key) && this.#earlyVotes.size >= EARLY_VOTES_MAX) return;
     this.#earlyVotes.set(key, { envelope, receivedAt: this.#options.clock.now() });
   }
 
-  #remember(from: ReplicaDescriptor): void {
-    if (this.#contacts.size >= CONTACTS_MAX && !this.#contacts.has(from.replicaId)) {
-      this.#contacts.clear();
-      this.#heardAt.clear();
+  #forgetOldVotes(): void {
+    const now = this.#options.clock.now();
+    for (const [key, vote] of this.#earlyVotes) {
+      if (now - vote.receivedAt > EARLY_VOTE_LIFE_MS) this.#earlyVotes.delete(key);
     }
-    this.#contacts.set(from.replicaId, from);
-    this.#heardAt.set(from.replicaId, this.#options.clock.now());
+  }
+
+  #remember(from: ReplicaDescriptor): void {
+    const { replicaId } = from;
+    // Taken out first, so that the map stays in the order in which peers were heard of.
+    this.#contacts.delete(replicaId);
+    this.#contacts.set(replicaId, { from, heardAt: this.#options.clock.now() });
+    if (this.#contacts.size <= CONTACTS_MAX) return;
+    for (const oldest of this.#contacts.keys()) {
+      this.#contacts.delete(oldest);
+      break;
+    }
   }
 }

@@ -1,6 +1,7 @@
 // All replicas on this node and the ranges they claim. No two claims overlap: of initialised
 // replicas, of snapshots on their way in, of ranges still being destroyed, of quarantined replicas.
 
+import { assert } from '../../kernel/assert.ts';
 import { compareBytes, type KeyRange, rangeContains, rangesOverlap } from '../../kernel/bytes.ts';
 import { PROPHET_SHARD, type ShardId } from '../../kernel/ids.ts';
 import type { Replica } from '../shard/replica.ts';
@@ -24,7 +25,18 @@ export class ReplicaHost {
     return this.#replicas.values();
   }
 
+  /** The replica of a user shard that knows its range. */
+  userShard(shardId: ShardId): Replica | undefined {
+    const replica = this.#replicas.get(shardId);
+    const isUserShard = shardId !== PROPHET_SHARD && replica?.isInitialised === true;
+    return isUserShard ? replica : undefined;
+  }
+
   add(replica: Replica): void {
+    assert(
+      !this.#replicas.has(replica.shardId),
+      `Shard ${replica.shardId} has a replica here already`,
+    );
     this.#replicas.set(replica.shardId, replica);
     this.#isOrdered = false;
   }
@@ -74,25 +86,24 @@ export class ReplicaHost {
     this.#claims.set(shardId, { kind, range });
   }
 
-  release(shardId: ShardId): void {
-    this.#claims.delete(shardId);
+  /** Ends a claim of this kind. One that another kind has taken over meanwhile stays. */
+  release(shardId: ShardId, kind: ClaimKind): void {
+    if (this.claimOf(shardId) === kind) this.#claims.delete(shardId);
   }
 
   claimOf(shardId: ShardId): ClaimKind | undefined {
     return this.#claims.get(shardId)?.kind;
   }
 
-  count(kind: ClaimKind): number {
-    let count = 0;
-    for (const claim of this.#claims.values()) count += claim.kind === kind ? 1 : 0;
-    return count;
-  }
-
   /** Why a new replica with this range cannot live here, or undefined when it can. */
   conflict(shardId: ShardId, range: KeyRange): string | undefined {
+    const own = this.claimOf(shardId);
+    if (own !== undefined && own !== 'snapshot') return `the shard is busy here (${own})`;
+    // What Prophet knows lies apart from all user keys.
+    if (shardId === PROPHET_SHARD) return undefined;
     for (const [id, claim] of this.#claims) {
-      if (id === shardId && claim.kind === 'snapshot') continue;
-      if (id === shardId || rangesOverlap(claim.range, range)) {
+      if (id === shardId || id === PROPHET_SHARD) continue;
+      if (rangesOverlap(claim.range, range)) {
         return `shard ${id} claims the range (${claim.kind})`;
       }
     }

@@ -134,8 +134,8 @@ export class Requests {
 
   #checkAddress(address: Address): Replica {
     const { host } = this.#options;
-    const replica = host.get(address.shardId);
-    if (replica === undefined || !replica.isInitialised || replica.isInstalling) {
+    const replica = host.userShard(address.shardId);
+    if (replica === undefined || replica.isInstalling) {
       throw new MatrixError('SHARD_NOT_FOUND', `Shard ${address.shardId} is not on this store`, {
         hint: { shards: host.overlapping(address.range) },
       });

@@ -32,8 +32,8 @@ export class StepTaker {
   }
 
   take(step: StoreStep): StepResult {
-    const replica = this.#options.host.get(step.shardId);
-    if (replica === undefined || !replica.isInitialised) {
+    const replica = this.#options.host.userShard(step.shardId);
+    if (replica === undefined) {
       return refused('SHARD_NOT_FOUND', `Shard ${step.shardId} is not on this store`);
     }
     if (!replica.isLeader) return { type: 'refused', error: replica.notLeader() };

@@ -140,7 +140,6 @@ export class Store implements LocalStore {
       engine,
       submit,
       host,
-      observer,
       wake,
       storeId: () => this.#storeId,
       replicaFor: (shardId, replicaId) => this.#replicaFor(shardId, replicaId),
@@ -217,13 +216,18 @@ export class Store implements LocalStore {
   }
 
   shard(shardId: ShardId): LocalShard | undefined {
-    const replica = this.#host.get(shardId);
-    return replica?.isInitialised === true ? this.#describe(replica) : undefined;
+    const replica = this.#host.userShard(shardId);
+    return replica === undefined ? undefined : this.#describe(replica);
   }
 
   shardAt(key: Uint8Array): LocalShard | undefined {
     const replica = this.#host.at(key);
     return replica === undefined ? undefined : this.#describe(replica);
+  }
+
+  /** True when the disk knows the shard, but not well enough to open its replica. */
+  isQuarantined(shardId: ShardId): boolean {
+    return this.#host.claimOf(shardId) === 'quarantine';
   }
 
   /** The replica itself: for Prophet's group, which has no face of its own here. */
@@ -249,9 +253,14 @@ export class Store implements LocalStore {
   /** Makes the first replica of a new group, unless the disk has heard of the shard before. */
   async createReplica(meta: ShardMeta, local: ReplicaDescriptor): Promise<void> {
     const existing = this.#host.get(meta.id);
-    if (existing?.isInitialised === true) return;
+    if (existing?.isInitialised === true || existing?.isInstalling === true) return;
     if (this.#options.engine.get(metaKey(meta.id)) !== undefined) return;
-    if (this.#host.conflict(meta.id, meta) !== undefined) return;
+    const conflict = this.#host.conflict(meta.id, meta);
+    if (conflict !== undefined) {
+      const fields = { shard: meta.id, conflict };
+      this.#options.observer.log.warn(fields, 'First replica of a shard cannot be made yet');
+      return;
+    }
     this.#reserve(meta);
     const batch = new OverlayBatch(this.#options.engine);
     writeFirstState(batch, meta, local.replicaId);
@@ -364,8 +373,10 @@ export class Store implements LocalStore {
         if (replica !== undefined) this.#sender.send(replica, effect.to);
         return;
       }
-      case 'install':
-        this.#installs.set(effect.shardId, this.#install(effect.shardId));
+      case 'install': {
+        const replica = this.#host.get(effect.shardId);
+        if (replica !== undefined) this.#installs.set(effect.shardId, this.#install(replica));
+      }
     }
   }
 
@@ -390,13 +401,12 @@ export class Store implements LocalStore {
     const log = await readLog(this.#options.engine, meta.id);
     const replica = await this.#factory.open(record, log);
     this.#host.add(replica);
-    this.#host.release(meta.id);
+    this.#host.release(meta.id, 'opening');
     return replica;
   }
 
-  async #install(shardId: ShardId): Promise<void> {
-    const replica = this.#host.get(shardId);
-    if (replica === undefined) return;
+  async #install(replica: Replica): Promise<void> {
+    const { shardId } = replica;
     const { engine, observer } = this.#options;
     try {
       const submit = this.#loop.submit.bind(this.#loop);
@@ -420,8 +430,7 @@ export class Store implements LocalStore {
 
   #replicaFor(shardId: ShardId, replicaId: number): Replica | undefined {
     const existing = this.#host.get(shardId);
-    if (existing?.replicaId === replicaId) return existing;
-    if (existing !== undefined) return undefined;
+    if (existing !== undefined) return existing.replicaId === replicaId ? existing : undefined;
     const replica = this.#factory.uninitialised(shardId, replicaId);
     this.#host.add(replica);
     return replica;
@@ -429,7 +438,9 @@ export class Store implements LocalStore {
 
   #reserve(meta: ShardMeta): void {
     const replica = this.#host.get(meta.id);
-    if (replica !== undefined && !replica.isInitialised) this.#host.remove(meta.id);
+    if (replica !== undefined && !replica.isInitialised) {
+      this.#drop(replica, 'The shard was split off here');
+    }
     this.#host.claim(meta.id, 'opening', meta);
   }
 
