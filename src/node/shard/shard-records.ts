@@ -1,7 +1,7 @@
 // What a store keeps on disk about each shard beside the log and the data: whose replica it is and
 // in what state, and how far it has applied. All sealed, all versioned.
 
-import { ByteReader, ByteWriter } from '../../kernel/byte-codec.ts';
+import { ByteReader, ByteWriter, DecodeError } from '../../kernel/byte-codec.ts';
 import { type EntryId, NO_ID, type ReplicaId, type ShardId } from '../../kernel/ids.ts';
 import type { HardState } from '../raft/messages.ts';
 import { openRecord, sealRecord } from '../storage/checksum.ts';
@@ -48,7 +48,8 @@ export function putMeta(batch: ApplyBatch, record: MetaRecord): void {
 /** Throws CorruptRecordError or DecodeError when the record is damaged. */
 export function decodeMeta(key: Uint8Array, bytes: Uint8Array): MetaRecord {
   const reader = new ByteReader(openRecord(key, bytes).payload);
-  const state = STATES[reader.u8()] ?? 'tombstone';
+  const state = STATES[reader.u8()];
+  if (state === undefined) throw new DecodeError('Replica is in an unknown state');
   const replicaId = reader.u64();
   const minReplicaId = reader.u64();
   const record = { state, replicaId, minReplicaId, meta: decodeShardMeta(reader) };
@@ -128,7 +129,9 @@ export function buryReplica(
   replica: { readonly meta: ShardMeta; readonly replicaId: ReplicaId },
 ): void {
   const { meta, replicaId } = replica;
-  putMeta(batch, { state: 'tombstone', meta, replicaId, minReplicaId: replicaId + 1 });
+  // A later replica may have been buried here before: its id must not become free again.
+  const lowest = Math.max(minReplicaId(batch, meta.id), replicaId + 1);
+  putMeta(batch, { state: 'tombstone', meta, replicaId, minReplicaId: lowest });
   batch.put(destroyKey(meta.id), encodeDestroy(meta));
 }
 
