@@ -27,6 +27,7 @@ import { encodeCommand, type SplitCommand } from './commands.ts';
 import { type ConfChange, encodeConfChange } from './conf-change.ts';
 import { compactionPoint, type LogLimits } from './log-compaction.ts';
 import { deleteEntries, putEntries, type StoredLog } from './log-store.ts';
+import { ProposalQueue } from './proposal-queue.ts';
 import { confStateOf, replicaById, type ShardMeta } from './shard-meta.ts';
 import { type MetaRecord, putApplyState, putHardState, putMeta } from './shard-records.ts';
 import type { Effect, Turn } from './turn.ts';
@@ -55,11 +56,6 @@ export interface ReplicaOptions {
 /** How long after its start a replica is eager to elect. */
 const HURRY_MS = 5000;
 
-interface QueuedProposal {
-  readonly bytes: Uint8Array;
-  readonly waiter: Waiter<Uint8Array>;
-}
-
 export class Replica {
   readonly shardId: ShardId;
   readonly replicaId: ReplicaId;
@@ -69,9 +65,9 @@ export class Replica {
   readonly #clock: Clock;
   readonly #limits: LogLimits;
   readonly #observer: Observer;
+  readonly #queue: ProposalQueue;
   readonly #proposals = new Proposals();
   readonly #reads = new ReadWaits();
-  #queue: QueuedProposal[] = [];
   #ready: Ready | undefined;
   #lastOnDisk: LogIndex;
   #truncated: EntryId;
@@ -94,6 +90,7 @@ export class Replica {
     this.replicaId = options.replicaId;
     this.#clock = options.clock;
     this.#limits = options.limits;
+    this.#queue = new ProposalQueue(options.limits.uncommittedBytesMax);
     this.#observer = options.observer;
     this.#lastOnDisk = log.entries.at(-1)?.index ?? log.truncated.index;
     this.#truncated = log.truncated;
@@ -180,7 +177,7 @@ export class Replica {
 
   tick(): void {
     const now = this.#clock.now();
-    this.#expireQueue(now);
+    this.#queue.expire(now);
     this.#proposals.expire(now);
     this.#reads.expire(now);
     if (!this.#isInstalling) this.#raft.tick();
@@ -192,13 +189,14 @@ export class Replica {
       waiter.reject(this.notLeader());
       return;
     }
-    if (this.#queue.length + this.#proposals.size >= this.#limits.proposalsMax) {
+    const waiting = this.#queue.size + this.#proposals.size;
+    if (waiting >= this.#limits.proposalsMax || !this.#queue.hasRoomFor(bytes)) {
       waiter.reject(
         new MatrixError('OVERLOADED', `Shard ${this.shardId} has too many writes waiting`),
       );
       return;
     }
-    this.#queue.push({ bytes, waiter });
+    this.#queue.add({ bytes, waiter });
   }
 
   /** Queues a reader: it is let through once everything committed by now is applied here. */
@@ -264,7 +262,7 @@ export class Replica {
   close(reason: string): void {
     this.#isClosed = true;
     const error = new MatrixError('UNAVAILABLE', reason, { retry: 'elsewhere' });
-    for (const { waiter } of this.#takeQueue()) waiter.reject(error);
+    for (const { waiter } of this.#queue.take()) waiter.reject(error);
     this.#proposals.abandon({});
     this.#reads.abandon(error);
   }
@@ -274,7 +272,7 @@ export class Replica {
   hasWork(): boolean {
     if (this.#isInstalling || this.#isClosed || this.#applier.isRemoved) return false;
     const canAsk = this.#reads.hasAsked && !this.#readsWait;
-    return this.#queue.length > 0 || canAsk || this.#raft.hasReady();
+    return this.#queue.size > 0 || canAsk || this.#raft.hasReady();
   }
 
   /** Puts everything that is to become durable into the turn. True when `finish` must follow. */
@@ -337,7 +335,7 @@ export class Replica {
   }
 
   #submit(): void {
-    const queue = this.#takeQueue();
+    const queue = this.#queue.take();
     if (queue.length > 0) {
       const result = this.#raft.propose(queue.map((proposal) => proposal.bytes));
       if (result.type === 'accepted') {
@@ -383,25 +381,6 @@ export class Replica {
     return {
       leader: { replicaId: leader.replicaId, storeId: leader.storeId, term: this.#raft.term },
     };
-  }
-
-  /** A disk that hangs holds the queue back, but not the word that nothing was done. */
-  #expireQueue(now: number): void {
-    if (this.#queue.every(({ waiter }) => waiter.deadline > now)) return;
-    const options = { outcome: 'not-applied' } as const;
-    for (const proposal of this.#takeQueue()) {
-      if (proposal.waiter.deadline > now) this.#queue.push(proposal);
-      else {
-        const text = 'Write was not begun before its deadline';
-        proposal.waiter.reject(new MatrixError('TIMEOUT', text, options));
-      }
-    }
-  }
-
-  #takeQueue(): QueuedProposal[] {
-    const queue = this.#queue;
-    this.#queue = [];
-    return queue;
   }
 
   #persistEntries(ready: Ready, turn: Turn): void {
