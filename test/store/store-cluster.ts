@@ -9,6 +9,7 @@ import type { WriteResult } from '../../src/node/shard/kv-types.ts';
 import type { LogLimits } from '../../src/node/shard/log-compaction.ts';
 import type { ShardMeta } from '../../src/node/shard/shard-meta.ts';
 import { stateRangesOf } from '../../src/node/shard/state-ranges.ts';
+import { stagingsRange } from '../../src/node/storage/keys.ts';
 import { MemoryState } from '../../src/node/storage/memory-engine.ts';
 import type { LocalShard } from '../../src/node/store/local-store.ts';
 import { Store } from '../../src/node/store/store.ts';
@@ -138,6 +139,13 @@ export class StoreCluster {
       }
     }
     return lines.join('\n');
+  }
+
+  /** Of snapshots that come in, or were left behind. */
+  async stagedKeys(storeId: number): Promise<number> {
+    const { engine } = this.#known(storeId);
+    const page = await engine.scan({ ...stagingsRange(), limit: 1e6, bytesMax: 1e12 });
+    return page.entries.length;
   }
 
   /** Asks whoever leads for this change until it is taken: an earlier one may not be durable yet. */
