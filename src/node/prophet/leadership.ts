@@ -2,6 +2,7 @@
 // a whole when the term ends. So nothing from an older leadership can leak into a newer one.
 
 import type { ReplicaId, ShardId, StoreId, Term } from '../../kernel/ids.ts';
+import { NO_ID } from '../../kernel/ids.ts';
 import type { Observer } from '../../kernel/observer.ts';
 import type { ShardMeta } from '../shard/shard-meta.ts';
 import { isNewerEpoch, replicaOn } from '../shard/shard-meta.ts';
@@ -153,7 +154,7 @@ export class Leadership {
     const brake = isBraked(this.#brake, { now, brakeMs: this.#config.brakeMs });
     for (const plan of schedule(cluster, { running, isBraked: brake })) {
       const shard = cluster.shards.get(plan.shardId);
-      const freshId = this.#freshIdFor(addedTo(plan) !== undefined);
+      const freshId = addedTo(plan) === undefined ? NO_ID : this.#freshIdFor(plan.shardId);
       // Without an id the plan is made again in the next round, when the window was refilled.
       if (shard === undefined || freshId === undefined) continue;
       this.#operators.start(plan, { freshId, shard, now });
@@ -161,10 +162,13 @@ export class Leadership {
     this.#operators.advance(cluster);
   }
 
-  #freshIdFor(isWanted: boolean): ReplicaId | undefined {
+  /**
+   * Stores take a replica with a lower id for an older one, dead and gone. A split draws its ids past
+   * the pool, for the shard and then for its replicas: a pool from before the shard is of no use to it.
+   */
+  #freshIdFor(shardId: ShardId): ReplicaId | undefined {
     const { next, end } = this.#pool;
-    if (!isWanted) return 0;
-    if (next >= end) {
+    if (next >= end || next < shardId) {
       this.#isShortOfIds = true;
       return undefined;
     }

@@ -265,6 +265,37 @@ describe('identity', () => {
     assert.equal((await setting.prophet.stores(LATER)).stores[2]?.state, 'down');
   });
 
+  test('a replica of a shard that a split made is younger than every id of that split', async () => {
+    const setting = await Setting.running(4);
+    const [one, two, three] = setting.onlyShard().replicas;
+    assert.ok(one && two && three);
+    const lone = { ...setting.onlyShard(), replicas: [one, two] };
+    const beat = async (shard: ShardMeta) => {
+      for (const storeId of [2, 3, 4]) await setting.heartbeat(storeId);
+      await setting.heartbeat(1, { reports: [reportOf(shard)] });
+      await setting.tick();
+      return (await setting.heartbeat(1)).steps;
+    };
+    // The first missing voter makes the leader fetch a pool of ids.
+    const newer = { ...lone.epoch, confVersion: lone.epoch.confVersion + 1 };
+    const [early] = await beat({ ...lone, epoch: newer });
+    assert.ok(early?.step.type === 'add-learner');
+    const { first } = await setting.prophet.allocateIds(3, LATER);
+    const created: ShardMeta = {
+      ...lone,
+      id: first,
+      replicas: [
+        { ...one, replicaId: first + 1 },
+        { ...two, replicaId: first + 2 },
+      ],
+      epoch: { generation: newer.generation + 1, confVersion: newer.confVersion },
+    };
+    const steps = await beat(created);
+    const late = steps.find((step) => step.shardId === first);
+    assert.ok(late?.step.type === 'add-learner');
+    assert.ok(late.step.replicaId > first + 2, `${late.step.replicaId} after ${first + 2}`);
+  });
+
   test('a member with an empty disk is told that its name has taken part', async () => {
     const setting = new Setting();
     const probe = (nonce: string, name = 'n1') =>
