@@ -51,6 +51,8 @@ export class Follower {
   tick(): Transition | undefined {
     if (!this.#core.timer.tick()) return undefined;
     if (this.#core.canCampaign()) return { to: 'pre-candidate' };
+    // Whoever must not ask is without a leader all the same: a learner may have been removed.
+    this.#leader = NO_ID;
     this.#core.timer.restart();
     return undefined;
   }

@@ -210,6 +210,25 @@ test('lesson 18: the bytes of waiting writes are bounded while the disk is busy'
   assert.equal(wordOf(large), 'answered', 'a limit is no dead end for what is large on its own');
 });
 
+test('lesson 9: a learner that hears nothing any more counts the time without a leader', async () => {
+  const rig = await ReplicaRig.open({
+    ...TRIO_SHARD,
+    replicas: TRIO_SHARD.replicas.map((replica) =>
+      replica.replicaId === 10 ? { ...replica, role: 'learner' } : replica,
+    ),
+  });
+  const heartbeat = { type: 'heartbeat', from: 11, to: 10, term: 9, commit: 5, readSequence: 0 };
+  rig.replica.receive({ ...heartbeat, type: 'heartbeat' });
+  await rig.settle();
+  assert.equal(rig.replica.leaderlessMs, 0);
+  for (let tick = 0; tick < 40; tick += 1) {
+    rig.now += 50;
+    rig.replica.tick();
+  }
+  assert.equal(rig.replica.leader, 0);
+  assert.ok(rig.replica.leaderlessMs > 500, `${rig.replica.leaderlessMs} ms`);
+});
+
 test('waiters hear of their deadline once and of nothing after it', async () => {
   const rig = await ReplicaRig.open(TRIO_SHARD);
   await rig.lead();

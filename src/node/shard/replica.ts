@@ -180,7 +180,9 @@ export class Replica {
     this.#queue.expire(now);
     this.#proposals.expire(now);
     this.#reads.expire(now);
-    if (!this.#isInstalling) this.#raft.tick();
+    if (this.#isInstalling) return;
+    this.#raft.tick();
+    if (this.#raft.leader === NO_ID) this.#leaderlessSince ??= now;
   }
 
   /** Queues a command for the next turn. The waiter gets the encoded result of `apply`. */
