@@ -14,6 +14,7 @@ import { DEFAULT_PROPHET_CONFIG } from './prophet/prophet-config.ts';
 import { ProphetMachine } from './prophet/prophet-machine.ts';
 import { prophetMeta, waitUntilMayVote } from './prophet-start.ts';
 import { AddressBook } from './routing/address-book.ts';
+import { AddressRefresh } from './routing/address-refresh.ts';
 import { Admin } from './routing/admin.ts';
 import { createCallHandler } from './routing/peer-handlers.ts';
 import { ProphetClient } from './routing/prophet-client.ts';
@@ -87,6 +88,7 @@ export class Node {
   readonly #client: ProphetClient;
   readonly #link: ProphetLink;
   readonly #stale: StaleReplicas;
+  readonly #addresses: AddressRefresh;
   #ident: Ident;
   #isLeaving = false;
   #isStopped = false;
@@ -119,6 +121,7 @@ export class Node {
       health: () => this.#health.report(),
     });
     this.#stale = new StaleReplicas(shared);
+    this.#addresses = new AddressRefresh(shared);
     this.#link = this.#buildLink(prophet);
   }
 
@@ -137,6 +140,7 @@ export class Node {
     this.#prophet?.start();
     this.#inBackground(this.#startProphetGroup());
     if (this.#config.roles.isData) this.#join().catch((error: unknown) => this.#storeEnded(error));
+    else this.#addresses.start();
   }
 
   /**
@@ -157,6 +161,7 @@ export class Node {
     this.#isStopped = true;
     this.#link.close();
     this.#stale.close();
+    this.#addresses.close();
     this.#prophet?.stop();
     await this.#store.stop();
     await this.#ports.transport.close();
@@ -354,6 +359,7 @@ export class Node {
     );
     this.#link.close();
     this.#stale.close();
+    this.#addresses.start();
     this.#health.removed();
   }
 
