@@ -19,6 +19,7 @@ const CALM_MS_MAX = 20_000;
 const SETTLE_MS_MAX = 120_000;
 const CLIENTS = 10;
 const KEYS = 12;
+const SCAN_PERCENT = 5;
 
 /**
  * A member of Prophet that has never taken part does not count as a copy: of the two others none may
@@ -44,6 +45,7 @@ export function runCluster(seed: number): Promise<SimulationReport> {
     settleMsMax: SETTLE_MS_MAX,
     clients: CLIENTS,
     keys: KEYS,
+    scanPercent: SCAN_PERCENT,
     // Only one store can be done without.
     mayLose: nodes === FOUR && !settings.drains ? areMembersComplete : undefined,
     errands,

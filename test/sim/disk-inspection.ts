@@ -13,6 +13,7 @@ import {
   rangeContains,
 } from '../../src/kernel/bytes.ts';
 import { PROPHET_SHARD, type ReplicaId, type ShardId } from '../../src/kernel/ids.ts';
+import { ProphetMachine } from '../../src/node/prophet/prophet-machine.ts';
 import { type ShardMeta, sameEpoch } from '../../src/node/shard/shard-meta.ts';
 import {
   decodeApplyState,
@@ -30,6 +31,7 @@ import {
   metasRange,
   userKeyOf,
 } from '../../src/node/storage/keys.ts';
+import { stateReader } from '../../src/node/store/state-reader.ts';
 import type { Inspect, Inspection } from './simulation.ts';
 
 /** One replica as its disk has it. */
@@ -52,7 +54,10 @@ const ENTRIES_MAX = 1_000_000;
 export function inspectDisks(options: { readonly maxReplicas: number }): Inspect {
   return async (disks) => {
     const shards = new Map<ShardId, StoredReplica[]>();
+    const removed = await removedStores(disks);
     for (const [machine, disk] of disks) {
+      // What is left on a removed store belongs to nobody any more.
+      if (removed.has(machine)) continue;
       const { replicas, problem } = await readMachine(machine, disk);
       if (problem !== undefined) return problem;
       for (const replica of replicas) {
@@ -68,6 +73,19 @@ export function inspectDisks(options: { readonly maxReplicas: number }): Inspect
       [...shards.values()].map(([first]) => must(first, 'A shard has a replica').meta),
     );
   };
+}
+
+/** The machines whose stores Prophet has taken out, as the disks of its members say. */
+async function removedStores(disks: ReadonlyMap<string, Engine>): Promise<ReadonlySet<string>> {
+  const names = new Set<string>();
+  for (const disk of disks.values()) {
+    const prophet = new ProphetMachine();
+    await prophet.load(stateReader(disk));
+    for (const { name, state } of prophet.state.stores.values()) {
+      if (state === 'removed') names.add(name);
+    }
+  }
+  return names;
 }
 
 async function readMachine(

@@ -104,8 +104,8 @@ class RealNode implements SimulatedNode {
   }
 
   #end(error: unknown): void {
-    const isFenced = error instanceof MatrixError && error.code === 'STORE_MISMATCH';
-    if (isFenced && this.#settings.drains) this.#ports.retire();
+    const isRemoved = error instanceof MatrixError && error.code === 'STORE_REMOVED';
+    if (isRemoved && this.#settings.drains) this.#ports.retire();
     else this.#ports.fail(error);
   }
 

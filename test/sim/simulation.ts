@@ -22,6 +22,8 @@ export interface SimulationOptions {
   readonly calmMsMax: number;
   readonly clients: number;
   readonly keys: number;
+  /** Of 100 calls, how many are scans; none when left out. */
+  readonly scanPercent?: number;
   /** When a machine may be lost for good, so that the others must do without; never if left out. */
   readonly mayLose?: MayLose | undefined;
   readonly errands?: Errands;
@@ -120,6 +122,7 @@ class Simulation {
       targets: this.#world.targets(),
       clients,
       keys,
+      scanPercent: options.scanPercent ?? 0,
       pauseMsMax: PAUSE_MS_MAX,
       deadlineMsMin: DEADLINE_MS_MIN,
       deadlineMsMax: DEADLINE_MS_MAX,

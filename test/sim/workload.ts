@@ -10,6 +10,7 @@ import { between, chance, fork, type Random } from '../../src/kernel/random.ts';
 import type { AdminService, CallContext, KvService } from '../../src/node/routing/services.ts';
 import type { Precondition } from '../../src/node/shard/kv-types.ts';
 import type { Action, Ending, History, Result } from './history.ts';
+import { drawScan, type Endings, endingsOfScan } from './scan-endings.ts';
 
 /** A node as clients see it. */
 export interface Target {
@@ -34,6 +35,8 @@ export interface WorkloadOptions {
   readonly targets: readonly Target[];
   readonly clients: number;
   readonly keys: number;
+  /** Of 100 calls, how many look at many keys at once. */
+  readonly scanPercent: number;
   /** Longest pause of a client between two calls. */
   readonly pauseMsMax: number;
   readonly deadlineMsMin: number;
@@ -95,7 +98,7 @@ export class Workload {
     let process = this.#takeProcess();
     while (!this.#isStopped) {
       await sleep(this.#options.clock, between(random, 0, this.#options.pauseMsMax));
-      const { targets } = this.#options;
+      const { targets, scanPercent } = this.#options;
       const target = must(targets[random.below(targets.length)], 'The index is in range');
       const endpoint = target.endpoint();
       if (endpoint === undefined) {
@@ -103,7 +106,9 @@ export class Workload {
         continue;
       }
       this.#values += 1;
-      const ending = await client.call({ endpoint, process, value: `v${this.#values}` });
+      const ending = chance(random, scanPercent, 100)
+        ? await client.scan({ endpoint, process })
+        : await client.call({ endpoint, process, value: `v${this.#values}` });
       const streak = ending.type === 'ok' ? (this.#streaks.get(target.name) ?? 0) + 1 : 0;
       this.#streaks.set(target.name, streak);
       this.#options.onEnding?.(`process ${process} at ${target.name}: ${ending.type}`);
@@ -133,33 +138,55 @@ class Client {
     readonly process: number;
     readonly value: string;
   }): Promise<Ending> {
-    const { history, deadlineMsMin, deadlineMsMax } = this.#options;
-    const key = `key-${this.#random.below(this.#options.keys)}`;
+    const { history } = this.#options;
+    const key = keyNamed(this.#random.below(this.#options.keys));
     const action = this.#drawAction(key, options.value);
     const id = history.begin({ process: options.process, key, action });
-    const timeoutMs = between(this.#random, deadlineMsMin, deadlineMsMax);
-    const ending = await this.#perform({ endpoint: options.endpoint, key, action, timeoutMs });
+    const { kv } = options.endpoint;
+    const ending = await this.#perform(options.endpoint, async (context): Promise<Ending> => {
+      return { type: 'ok', result: await perform({ kv, key, action, context }) };
+    });
     history.end(id, ending);
     if (ending.type === 'ok') this.#remember(key, ending.result);
     return ending;
   }
 
-  /** The answer, or "unknown" when the node stays silent, for instance because it died. */
-  #perform(call: {
+  /** Each key that the answer speaks of was read at some moment of the scan, each on its own. */
+  async scan(options: {
     readonly endpoint: Endpoint;
-    readonly key: string;
-    readonly action: Action;
-    readonly timeoutMs: number;
-  }): Promise<Ending> {
-    const { endpoint, key, action, timeoutMs } = call;
+    readonly process: number;
+  }): Promise<Ending | Endings> {
+    const { history } = this.#options;
+    const keys = Array.from({ length: this.#options.keys }, (_, position) => keyNamed(position));
+    const action: Action = { type: 'get' };
+    const { process, endpoint } = options;
+    const ids = keys.map((key) => history.begin({ process, key, action }));
+    const request = drawScan(this.#random, keys.length);
+    const ending = await this.#perform<Ending | Endings>(endpoint, async (context) =>
+      endingsOfScan({ keys, request, answer: await endpoint.kv.scan(request, context) }),
+    );
+    ids.forEach((id, position) => {
+      const one = 'each' in ending ? ending.each[position] : ending;
+      history.end(id, must(one, 'Every key has an ending'));
+    });
+    return ending;
+  }
+
+  /** The answer, or "unknown" when the node stays silent, for instance because it died. */
+  #perform<Answer>(
+    endpoint: Endpoint,
+    work: (context: CallContext) => Promise<Answer>,
+  ): Promise<Answer | Ending> {
+    const { clock, deadlineMsMin, deadlineMsMax } = this.#options;
+    const timeoutMs = between(this.#random, deadlineMsMin, deadlineMsMax);
     const context = { deadline: endpoint.clock.now() + timeoutMs };
     return new Promise((resolve, reject) => {
       const giveUp = (): void => resolve({ type: 'unknown' });
-      const timer = this.#options.clock.after(timeoutMs + PATIENCE_MS, giveUp);
-      perform({ kv: endpoint.kv, key, action, context }).then(
-        (result) => {
+      const timer = clock.after(timeoutMs + PATIENCE_MS, giveUp);
+      work(context).then(
+        (answer) => {
           timer.cancel();
-          resolve({ type: 'ok', result });
+          resolve(answer);
         },
         (error: unknown) => {
           timer.cancel();
@@ -191,6 +218,11 @@ class Client {
     if (result.type === 'absent') this.#versions.delete(key);
     else if (result.version > 0) this.#versions.set(key, result.version);
   }
+}
+
+/** In the order of their numbers. */
+function keyNamed(position: number): string {
+  return `key-${String(position).padStart(2, '0')}`;
 }
 
 function endingOf(error: MatrixError): Ending {
