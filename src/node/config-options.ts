@@ -53,7 +53,7 @@ export const OPTIONS = {
   'value-bytes-max': { value: 'SIZE', default: '1MiB', help: 'largest value, at most 8MiB' },
   'max-requests': {
     value: 'N',
-    default: '10000',
+    default: '8192',
     help: 'requests in flight before the node answers OVERLOADED',
   },
   'log-level': { value: 'LEVEL', default: 'info', help: 'debug, info, warn or error' },

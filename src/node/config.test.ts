@@ -54,7 +54,7 @@ test('parseConfig() fills defaults in, sorts the Prophet members and freezes all
     prepareAfterMs: 300_000,
     labels: {},
     valueBytesMax: 2 ** 20,
-    requestsMax: 10_000,
+    requestsMax: 8192,
     log: { level: 'info', format: 'auto' },
     exitWithParent: false,
   });

@@ -12,7 +12,7 @@ import { probeOwnGroup } from './probe-own-group.ts';
 import { Prophet } from './prophet/prophet.ts';
 import { DEFAULT_PROPHET_CONFIG } from './prophet/prophet-config.ts';
 import { ProphetMachine } from './prophet/prophet-machine.ts';
-import { prophetMeta, waitUntilMayVote } from './prophet-start.ts';
+import { claimMember, prophetMeta, waitUntilMayVote } from './prophet-start.ts';
 import { AddressBook } from './routing/address-book.ts';
 import { AddressRefresh } from './routing/address-refresh.ts';
 import { Admin } from './routing/admin.ts';
@@ -59,6 +59,8 @@ export interface NodeConfig {
   readonly storeDownAfterMs: number;
   readonly prepareAfterMs: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** Requests in flight at this node before it answers OVERLOADED. */
+  readonly requestsMax: number;
   /** The release of this program. */
   readonly version: string;
 }
@@ -114,7 +116,7 @@ export class Node {
     this.#client = prophet;
     const localStore = (): LocalStore | undefined => this.#localStore();
     const shared = { clock, random, observer, localStore, transport, addressBook, prophet };
-    this.kv = new Router(shared);
+    this.kv = new Router({ ...shared, limits: { requestsInFlight: config.requestsMax } });
     this.admin = new Admin({
       ...shared,
       version: config.version,
@@ -270,22 +272,24 @@ export class Node {
     const { name } = this.#config;
     const member = this.#addressBook.memberNamed(name);
     if (this.#prophet === undefined || member === undefined) return;
+    const start = {
+      clock,
+      observer,
+      transport,
+      addressBook: this.#addressBook,
+      prophet: this.#client,
+      name,
+      nonce: this.#ident.nonce,
+      isStopped: () => this.#isStopped,
+    };
     if (this.#store.replica(PROPHET_SHARD) === undefined) {
-      await waitUntilMayVote({
-        clock,
-        observer,
-        transport,
-        addressBook: this.#addressBook,
-        prophet: this.#client,
-        name,
-        nonce: this.#ident.nonce,
-        isStopped: () => this.#isStopped,
-      });
+      await waitUntilMayVote(start);
       if (this.#isStopped) return;
       const local = { replicaId: member.replicaId, storeId: NO_ID, role: 'voter' } as const;
       await this.#store.createReplica(prophetMeta(this.#addressBook), local);
     }
     this.#health.votes();
+    await claimMember(start);
   }
 
   /** Gets the store its id, once, and ties it to Prophet. */

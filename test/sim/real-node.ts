@@ -132,6 +132,7 @@ function configOf({ name, names }: NodePorts, settings: ClusterSettings): NodeCo
     storeDownAfterMs: STORE_DOWN_AFTER_MS,
     prepareAfterMs: PREPARE_AFTER_MS,
     labels: {},
+    requestsMax: 8192,
     version: 'simulated',
   };
 }

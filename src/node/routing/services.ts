@@ -88,7 +88,7 @@ export interface ClusterView {
 export interface Health {
   /** The event loop turns and no storage error happened: what /livez says. Never depends on others. */
   readonly isLive: boolean;
-  /** Registered, replicas open, not draining, disk not full: what /readyz says. */
+  /** Replicas open, store registered, member of Prophet voting, not stopping: what /readyz says. */
   readonly isReady: boolean;
   /** One line for each check: name, and why it fails (empty when it does not). */
   readonly checks: readonly { readonly name: string; readonly problem: string }[];
