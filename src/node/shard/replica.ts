@@ -409,7 +409,8 @@ export class Replica {
   #compactLog(turn: Turn): void {
     if (!this.#raft.isLogOver(this.#limits)) return;
     const held = [...this.#snapshotsSending.values()];
-    const to = compactionPoint(this.#raft.status(), {
+    const before = this.#raft.status();
+    const to = compactionPoint(before, {
       durable: this.#durable.index,
       held,
       limits: this.#limits,
@@ -419,6 +420,8 @@ export class Replica {
     deleteEntries(turn.batch, this.shardId, { from: this.#truncated.index + 1, to });
     this.#raft.compact(to);
     this.#truncated = { term, index: to };
+    const bytes = before.logBytes - this.#raft.status().logBytes;
+    turn.effect({ type: 'log-cut', shardId: this.shardId, bytes });
   }
 
   #beginInstall(last: EntryId, turn: Turn): void {

@@ -19,6 +19,8 @@ export type Effect =
   | { readonly type: 'snapshot-wanted'; readonly shardId: ShardId; readonly to: ReplicaId }
   /** The core accepted a snapshot that lies staged: replace the state by it. */
   | { readonly type: 'install'; readonly shardId: ShardId; readonly snapshot: SnapshotMeta }
+  /** So many bytes of the log were deleted. */
+  | { readonly type: 'log-cut'; readonly shardId: ShardId; readonly bytes: number }
   /** Leader, members or range changed: Prophet wants to know. */
   | { readonly type: 'changed'; readonly shardId: ShardId };
 

@@ -28,6 +28,7 @@ import type { Envelope } from '../transport/transport.ts';
 import { openReplicas } from './boot.ts';
 import { describeShard } from './describe-shard.ts';
 import { Destroyer } from './destroyer.ts';
+import { handOver } from './hand-over.ts';
 import { Inbound } from './inbound.ts';
 import { checkLimits, REPLICA_LIMITS } from './limits.ts';
 import type { LocalShard, LocalStore, StoreListener, StoreStep } from './local-store.ts';
@@ -37,8 +38,10 @@ import { Requests } from './requests.ts';
 import { installStaged } from './snapshot-install.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender, type SnapshotStream } from './snapshot-sender.ts';
+import { SpaceReclaimer } from './space-reclaimer.ts';
 import { Splitter } from './splitter.ts';
 import { type StepResult, StepTaker } from './step-taker.ts';
+import { sampleStore } from './store-gauges.ts';
 import { TurnLoop } from './turn-loop.ts';
 
 export interface StoreOptions {
@@ -76,6 +79,7 @@ export class Store implements LocalStore {
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #destroyer: Destroyer;
+  readonly #reclaimer: SpaceReclaimer;
   /** Shards that a split has made here, and when: their followers make themselves. */
   readonly #splitAt = new Map<ShardId, number>();
   readonly #installs = new Map<ShardId, Promise<void>>();
@@ -146,6 +150,7 @@ export class Store implements LocalStore {
       nextTurn: () => this.#loop.nextTurn(),
       installed: (shardId) => this.#installs.get(shardId) ?? Promise.resolve(),
     });
+    this.#reclaimer = new SpaceReclaimer({ engine, observer });
     this.#destroyer = new Destroyer({ engine, submit, host, observer, onFatal });
   }
 
@@ -170,7 +175,9 @@ export class Store implements LocalStore {
       open: (record, log) => this.#factory.open(record, log),
     });
     this.#timers.push(every(clock, timing.tickMs, () => this.#tick()));
-    this.#timers.push(every(clock, SAMPLE_MS, () => this.#sample()));
+    this.#timers.push(
+      every(clock, SAMPLE_MS, () => sampleStore({ engine, observer, replicas: this.#host.all() })),
+    );
   }
 
   /** From now on this node is known under this id. */
@@ -183,6 +190,7 @@ export class Store implements LocalStore {
     this.#isStopped = true;
     for (const timer of this.#timers) timer.cancel();
     this.#destroyer.stop();
+    this.#reclaimer.stop();
     this.#sender.stop();
     for (const replica of this.#host.all()) replica.close('The node is stopping');
     await this.#loop.stop();
@@ -290,13 +298,8 @@ export class Store implements LocalStore {
 
   /** Hands every leadership on this store to a follower that is up to date. Returns those it tries. */
   transferLeaders(): readonly Replica[] {
-    const handed: Replica[] = [];
-    for (const replica of this.#host.all()) {
-      const target = replica.isLeader ? bestFollower(replica) : undefined;
-      if (target === undefined || !replica.transferLeader(target)) continue;
-      handed.push(replica);
-      this.#loop.wake(replica);
-    }
+    const handed = handOver(this.#host.all());
+    for (const replica of handed) this.#loop.wake(replica);
     return handed;
   }
 
@@ -354,6 +357,9 @@ export class Store implements LocalStore {
 
   #carryOut(effect: Effect): void {
     switch (effect.type) {
+      case 'log-cut':
+        this.#reclaimer.logCut(effect.shardId, effect.bytes);
+        return;
       case 'changed':
         this.#host.rangesChanged();
         this.#options.listener.onShardChanged(effect.shardId);
@@ -467,33 +473,7 @@ export class Store implements LocalStore {
     }
   }
 
-  /** Numbers for dashboards; looked at now and then, not counted along the way. */
-  #sample(): void {
-    const { engine, observer } = this.#options;
-    const replicas = [...this.#host.all()];
-    const leading = replicas.filter((replica) => replica.isLeader).length;
-    const led = replicas.filter((replica) => replica.leader !== NO_ID).length;
-    observer.metrics.gauge('matrixkv_store_shards', replicas.length);
-    observer.metrics.gauge('matrixkv_store_leaders', leading);
-    observer.metrics.gauge('matrixkv_raft_has_leader', led / Math.max(1, replicas.length));
-    const { bytes, filesAtLevel0 } = engine.stats();
-    observer.metrics.gauge('matrixkv_storage_bytes', bytes);
-    observer.metrics.gauge('matrixkv_storage_files_level0', filesAtLevel0);
-  }
-
   #failed(error: unknown): void {
     if (!this.#isStopped) this.#options.listener.onFatal(error);
   }
-}
-
-/** The voter that is known to have the most of the log. */
-function bestFollower(replica: Replica): number | undefined {
-  const { progress } = replica.status();
-  let best: { readonly id: number; readonly match: number } | undefined;
-  for (const [id, follower] of progress ?? []) {
-    const isVoter = replicaById(replica.meta, id)?.role === 'voter';
-    if (!isVoter || !follower.isRecentlyActive) continue;
-    if (best === undefined || follower.match > best.match) best = { id, match: follower.match };
-  }
-  return best?.id;
 }
