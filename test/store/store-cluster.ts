@@ -9,7 +9,7 @@ import type { WriteResult } from '../../src/node/shard/kv-types.ts';
 import type { LogLimits } from '../../src/node/shard/log-compaction.ts';
 import type { ShardMeta } from '../../src/node/shard/shard-meta.ts';
 import { stateRangesOf } from '../../src/node/shard/state-ranges.ts';
-import { stagingsRange } from '../../src/node/storage/keys.ts';
+import { logRange, stagingsRange } from '../../src/node/storage/keys.ts';
 import { MemoryState } from '../../src/node/storage/memory-engine.ts';
 import type { LocalShard } from '../../src/node/store/local-store.ts';
 import { Store } from '../../src/node/store/store.ts';
@@ -146,6 +146,18 @@ export class StoreCluster {
     const { engine } = this.#known(storeId);
     const page = await engine.scan({ ...stagingsRange(), limit: 1e6, bytesMax: 1e12 });
     return page.entries.length;
+  }
+
+  /** Flips a byte in the newest log entry of a shard on one disk. */
+  async damage(storeId: number, shardId: number): Promise<void> {
+    const { engine, store } = this.#known(storeId);
+    const range = logRange(shardId, 0, Number.MAX_SAFE_INTEGER);
+    const page = await engine.scan({ ...range, limit: 1, bytesMax: 1, reverse: true });
+    const entry = page.entries[0];
+    if (entry === undefined) throw new Error('There is no entry to damage');
+    const value = Uint8Array.from(entry.value);
+    value[value.length - 1] = (value[value.length - 1] ?? 0) ^ 1;
+    await this.settle(store.writeDurably([{ type: 'put', key: entry.key, value }]));
   }
 
   /** Asks whoever leads for this change until it is taken: an earlier one may not be durable yet. */
