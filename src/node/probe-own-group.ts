@@ -17,6 +17,8 @@ export function probeOwnGroup(
   }
   const replica = store.replica(PROPHET_SHARD);
   // Whoever has seen a term beyond the first one has seen an election.
-  const hasHistory = replica !== undefined && replica.term > FIRST_ENTRY.term;
+  const hasVoted = replica !== undefined && replica.term > FIRST_ENTRY.term;
+  // A damaged replica had one, although it cannot tell any more what it was.
+  const hasHistory = hasVoted || store.isQuarantined(PROPHET_SHARD);
   return Promise.resolve(peerAnswer({ case: 'probeReplica', value: { hasHistory } }));
 }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MatrixError } from '../../src/kernel/errors.ts';
+import { probeOwnGroup } from '../../src/node/probe-own-group.ts';
+import { peerRequest } from '../../src/wire/peer-messages.ts';
 import { envelope, shardMeta } from './hand-made.ts';
 import { StoreCluster, type TestNode } from './store-cluster.ts';
 
@@ -161,4 +163,27 @@ test('a damaged replica is kept out of service, and what it held stays claimed',
   await cluster.run(3000);
   assert.equal(again.store.replica(1), undefined);
   assert.equal(await cluster.get('a'), '1');
+});
+
+test('a member of Prophet whose replica is damaged still says that it has a history', async () => {
+  const cluster = new StoreCluster();
+  const node = await cluster.add(1);
+  const hasHistory = async (of: TestNode): Promise<boolean | undefined> => {
+    const request = peerRequest({ case: 'probeReplica', value: { shardId: 0n, replicaId: 0n } });
+    const answer = await probeOwnGroup(request, of.store);
+    const { response } = answer ?? {};
+    return response?.case === 'probeReplica' ? response.value.hasHistory : undefined;
+  };
+  assert.equal(await hasHistory(node), false);
+  const meta = shardMeta(0, ['1@0']);
+  const local = { replicaId: 1, storeId: 0, role: 'voter' } as const;
+  await cluster.settle(node.store.createReplica(meta, local));
+  await cluster.until(() => node.store.replica(0)?.isLeader === true, 'it leads');
+  await cluster.run(100);
+  assert.equal(await hasHistory(node), true);
+  await cluster.damage(1, 0);
+  cluster.kill(1);
+  const again = await cluster.add(1);
+  assert.equal(again.store.replica(0), undefined);
+  assert.equal(await hasHistory(again), true);
 });
