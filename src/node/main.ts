@@ -7,6 +7,7 @@ import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SystemClock } from '../kernel/clock.ts';
 import { MatrixError } from '../kernel/errors.ts';
+import { NODE_EXIT_CODES, nodeExitCodeOf } from '../kernel/node-exit-codes.ts';
 import { formatHostPort } from '../kernel/quantity.ts';
 import { SeededRandom } from '../kernel/random.ts';
 import { type Config, parseConfig } from './config.ts';
@@ -20,9 +21,6 @@ import { LevelEngine } from './storage/level-engine.ts';
 import { GrpcWire } from './transport/grpc-wire.ts';
 import { NodeTransport } from './transport/node-transport.ts';
 
-const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
-
 function version(): string {
   const file = new URL('../../package.json', import.meta.url);
   const { version: text }: { version: string } = JSON.parse(readFileSync(file, 'utf8'));
@@ -30,7 +28,7 @@ function version(): string {
 }
 
 /** Says why, as the last line, and ends. */
-function die(error: unknown, code: number): never {
+function die(error: unknown, code = nodeExitCodeOf(error)): never {
   const text =
     error instanceof MatrixError
       ? error.text
@@ -69,7 +67,7 @@ async function run(config: Config, observed: NodeObserver): Promise<void> {
   });
   const onFatal = (error: unknown): void => {
     observer.log.error({ error }, 'The node cannot go on');
-    die(error, EXIT_FAILED);
+    die(error);
   };
   const diskSpace = async (): Promise<{ capacityBytes: number; freeBytes: number }> => {
     const { blocks, bavail, bsize } = await statfs(config.dataDirectory);
@@ -126,19 +124,19 @@ function stopWanted(config: Config): Promise<void> {
 const argv = process.argv.slice(2);
 if (argv.includes('--help') || argv.includes('-h')) {
   process.stdout.write(helpText());
-  process.exit(0);
+  process.exit(NODE_EXIT_CODES.stopped);
 }
 let config: Config;
 try {
   config = parseConfig(argv, process.env);
 } catch (error) {
-  die(error, EXIT_USAGE);
+  die(error, NODE_EXIT_CODES.usage);
 }
 const { level, format } = config.log;
 const observed = createObserver({ level, format, fields: { node: config.name } });
-process.on('uncaughtException', (error) => die(error, EXIT_FAILED));
-process.on('unhandledRejection', (error) => die(error, EXIT_FAILED));
+process.on('uncaughtException', (error) => die(error));
+process.on('unhandledRejection', (error) => die(error));
 run(config, observed).then(
-  () => process.exit(0),
-  (error: unknown) => die(error, EXIT_FAILED),
+  () => process.exit(NODE_EXIT_CODES.stopped),
+  (error: unknown) => die(error),
 );
