@@ -274,7 +274,10 @@ export class Node {
     if (this.#prophet === undefined || member === undefined) return;
     if (this.#store.isQuarantined(PROPHET_SHARD)) {
       // What it voted for is lost, so that it must not vote; the store beside it serves on.
-      observer.log.error({ member: name }, 'Member of Prophet is damaged and stays out of its group');
+      observer.log.error(
+        { member: name },
+        'Member of Prophet is damaged and stays out of its group',
+      );
       return;
     }
     const start = {

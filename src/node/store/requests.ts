@@ -5,6 +5,7 @@
 import {
   compareBytes,
   EMPTY,
+  equalBytes,
   type KeyRange,
   keyAfter,
   rangeContains,
@@ -38,6 +39,8 @@ interface Address {
   readonly generation: number;
   /** What the request is about: shards overlapping it are named when the address is wrong. */
   readonly range: KeyRange;
+  /** True when the range is gone through from its end. */
+  readonly isReverse?: boolean;
 }
 
 export class Requests {
@@ -89,15 +92,15 @@ export class Requests {
     deadline: number,
   ): Promise<ScanResult> {
     const { scan } = request;
-    const address = { ...request, range: { start: scan.start, end: scan.end } };
+    const range = { start: scan.start, end: scan.end };
+    const address = { ...request, range, isReverse: scan.reverse };
     const replica = await this.#readable(address, deadline);
     // The pages are read later, but from the state of this very turn.
     const { meta } = replica;
     const snapshot = this.#options.engine.snapshot();
     try {
-      const range = dataRange(intersection(meta, scan));
       const page = await this.#options.engine.scan({
-        ...range,
+        ...dataRange(intersection(meta, scan)),
         limit: scan.limit,
         bytesMax: SCAN_BYTES_MAX,
         reverse: scan.reverse,
@@ -141,7 +144,7 @@ export class Requests {
       });
     }
     const { meta } = replica;
-    if (meta.epoch.generation !== address.generation || !covers(meta, address.range)) {
+    if (meta.epoch.generation !== address.generation || !holdsBeginning(meta, address)) {
       throw this.#epochError(address, meta);
     }
     return replica;
@@ -190,13 +193,10 @@ function pointRange(key: Uint8Array): KeyRange {
   return { start: key, end: keyAfter(key) };
 }
 
-/** A point must lie inside; of a range it is enough that its first part does. */
-function covers(meta: ShardMeta, range: KeyRange): boolean {
-  return rangesOverlap(meta, range) && (isPoint(range) ? rangeContains(meta, range.start) : true);
-}
-
-function isPoint(range: KeyRange): boolean {
-  return range.end.length === range.start.length + 1 && range.end.at(-1) === 0;
+/** Of a range it is enough that its first part lies here; without that part it would be skipped. */
+function holdsBeginning(meta: KeyRange, { range, isReverse }: Address): boolean {
+  if (isReverse !== true) return rangeContains(meta, range.start);
+  return rangesOverlap(meta, range) && equalBytes(earlierEnd(meta.end, range.end), range.end);
 }
 
 function intersection(meta: KeyRange, range: KeyRange): KeyRange {
