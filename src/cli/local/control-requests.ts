@@ -1,14 +1,12 @@
 // What the running `mkv local` does for `mkv local stop`, `start`, `restart` and `status`.
 
 import { unreachable } from '../../kernel/assert.ts';
-import { formatDuration } from '../../kernel/quantity.ts';
 import { CliError } from '../exit-codes.ts';
 import type { JsonObject } from '../json-reader.ts';
 import { type LocalNode, rolesOf } from './cluster-file.ts';
-import { httpAddressOf, probeNode, waitUntilReady } from './readiness.ts';
+import { startNodes, stopNodes } from './node-orders.ts';
+import { httpAddressOf, probeNode } from './readiness.ts';
 import { STOP_GRACE_MS, type Supervisor } from './supervisor.ts';
-
-const READY_WAIT_MS = 15_000;
 
 export type ControlCommand = 'start' | 'stop' | 'restart' | 'status' | 'shutdown';
 
@@ -26,21 +24,22 @@ export async function handleControl(
 ): Promise<JsonObject> {
   const command = COMMANDS.find((candidate) => candidate === request['command']);
   if (command === undefined) throw new CliError('usage', 'The command is not known');
-  const name = String(request['node'] ?? '');
+  const names = namesIn(request);
   const graceMs = request['force'] === true ? 0 : STOP_GRACE_MS;
   switch (command) {
     case 'status':
       return { supervisorPid: process.pid, nodes: await describeNodes(supervisor) };
     case 'shutdown':
       shutDown();
+      if (graceMs === 0) supervisor.kill();
       return { message: 'The local cluster is stopping' };
     case 'start':
-      return await startNode(supervisor, name);
+      return await startNodes(supervisor, names);
     case 'stop':
-      return await stopNode(supervisor, { name, graceMs });
+      return await stopNodes(supervisor, { names, graceMs });
     case 'restart':
-      await stopNode(supervisor, { name, graceMs });
-      return await startNode(supervisor, name);
+      await stopNodes(supervisor, { names, graceMs });
+      return await startNodes(supervisor, names);
     default:
       return unreachable(command);
   }
@@ -69,38 +68,9 @@ function describeNodes(supervisor: Supervisor): Promise<readonly NodeDescription
   );
 }
 
-async function stopNode(
-  supervisor: Supervisor,
-  { name, graceMs }: { readonly name: string; readonly graceMs: number },
-): Promise<JsonObject> {
-  const pid = supervisor.pidOf(name);
-  const exit = await supervisor.stop(name, graceMs);
-  if (exit === undefined) return { message: `${name} was not running` };
-  return { message: `${name} (pid ${pid}) is stopped`, name, pid };
-}
-
-async function startNode(supervisor: Supervisor, name: string): Promise<JsonObject> {
-  const node = supervisor.nodeNamed(name);
-  const running = supervisor.pidOf(name);
-  if (running !== undefined)
-    return { message: `${name} (pid ${running}) was running`, name, pid: running };
-  const startedAt = performance.now();
-  supervisor.start(name);
-  const pid = supervisor.pidOf(name);
-  const signal = AbortSignal.timeout(READY_WAIT_MS);
-  const isReady = await waitUntilReady([node], {
-    signal,
-    isGone: () => supervisor.pidOf(name) === undefined,
-  });
-  if (supervisor.pidOf(name) === undefined) {
-    throw new CliError('failed', supervisor.lastExitOf(name) ?? `${name} ended at once`);
-  }
-  const took = formatDuration(performance.now() - startedAt);
-  return {
-    message: isReady
-      ? `${name} (pid ${pid}) is ready after ${took}: ${httpAddressOf(node)}`
-      : `${name} (pid ${pid}) runs, but is not ready after ${took}`,
-    name,
-    pid,
-  };
+/** Empty when none is named, which means all. */
+function namesIn(request: JsonObject): readonly string[] {
+  const names: unknown = request['nodes'] ?? [];
+  if (!Array.isArray(names)) throw new CliError('usage', 'The nodes are no list of names');
+  return [...new Set(names.map(String))];
 }

@@ -60,7 +60,7 @@ export function addLocalCommand(program: Command, context: CommandContext): void
     .action((_options: unknown, command: Command) =>
       startLocal(command.optsWithGlobals<LocalOptions>(), context),
     );
-  addNodeCommand(local, { name: 'stop', description: STOP, context, isNodeOptional: true });
+  addNodeCommand(local, { name: 'stop', description: STOP, context });
   addNodeCommand(local, { name: 'start', description: START, context });
   addNodeCommand(local, { name: 'restart', description: RESTART, context });
   local
@@ -83,9 +83,9 @@ const LOCAL_HELP_STYLE: HelpConfiguration = {
         ),
 };
 
-const STOP = 'stop one node, or the whole local cluster; --force ends it like kill -9';
-const START = 'start a node that was stopped or killed';
-const RESTART = 'stop a node and start it again';
+const STOP = 'stop nodes, or the whole local cluster; --force ends them like kill -9';
+const START = 'start nodes that were stopped or killed, or all of them';
+const RESTART = 'stop nodes and start them again; without a name all at once';
 
 const LOCAL_HELP = `
 What it was started with is kept: later starts need no options, and find all data. --port and
@@ -96,22 +96,24 @@ Examples:
   mkv local --shard-capacity 1KiB        see shards split
   mkv local --dir /tmp/a --port 9180     a second cluster beside the first
   mkv local stop node3 --force           in another terminal: lose a node
-  mkv local start node3`;
+  mkv local start node3
+  mkv local start                        all nodes that are stopped
+
+A node that has to wait for others (for most of the Prophet members) is started as well: \`start\` says
+for whom it waits, and its exit code is 0.`;
 
 interface NodeCommand {
   readonly name: 'start' | 'stop' | 'restart';
   readonly description: string;
   readonly context: CommandContext;
-  readonly isNodeOptional?: true;
 }
 
-function addNodeCommand(local: Command, options: NodeCommand): void {
-  const { name, description, context } = options;
+function addNodeCommand(local: Command, { name, description, context }: NodeCommand): void {
   const command = local.command(name).description(description).configureHelp(LOCAL_HELP_STYLE);
-  command.argument(options.isNodeOptional ? '[node]' : '<node>', 'node0, node1, ...');
-  if (name !== 'start') command.option('--force', 'end it at once, as a crash would');
-  command.action((node: string | undefined, _options: unknown, self: Command) =>
-    orderNode({ name, node }, self.optsWithGlobals<LocalOptions>(), context),
+  command.argument('[nodes...]', 'node0, node1, ...; all when none is named');
+  if (name !== 'start') command.option('--force', 'end them at once, as a crash would');
+  command.action((nodes: readonly string[], _options: unknown, self: Command) =>
+    orderNodes({ name, nodes }, self.optsWithGlobals<LocalOptions>(), context),
   );
 }
 
@@ -132,15 +134,14 @@ async function startLocal(options: LocalOptions, { terminal }: CommandContext): 
   }
 }
 
-async function orderNode(
-  { name, node }: { readonly name: ControlCommand; readonly node: string | undefined },
+async function orderNodes(
+  { name, nodes }: { readonly name: ControlCommand; readonly nodes: readonly string[] },
   options: LocalOptions,
   { terminal }: CommandContext,
 ): Promise<void> {
-  const request =
-    node === undefined
-      ? { command: 'shutdown' }
-      : { command: name, node, force: options.force === true };
+  const force = options.force === true;
+  const isShutdown = name === 'stop' && nodes.length === 0;
+  const request = isShutdown ? { command: 'shutdown', force } : { command: name, nodes, force };
   const answer = await askControl(options.dir, request);
   if (answer === undefined) throw await notRunning(options.dir);
   if (options.output === 'json') printJson(terminal, answer);

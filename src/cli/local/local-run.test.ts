@@ -16,6 +16,7 @@ import { runLocal } from './local-run.ts';
 import { isAlive, readRunState } from './run-file.ts';
 
 const NODE_PROGRAM = `
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 const flag = (name) => process.argv[process.argv.indexOf('--' + name) + 1];
 if (flag('shard-capacity') === '666') {
@@ -27,6 +28,7 @@ const end = () => process.exit(0);
 process.on('SIGTERM', end);
 process.stdin.on('end', end).resume();
 createServer((request, response) => {
+  if (existsSync(new URL('unready', import.meta.url))) response.statusCode = 503;
   response.end(request.url === '/v1/cluster' ? '{"bootstrapped":true}' : 'readyz ok');
 }).listen(Number(port), host);
 `;
@@ -118,8 +120,8 @@ test('nodes are stopped, started, restarted and listed from outside', async () =
   const { path, notes, ready, ended, interrupt } = await run();
   await ready;
   try {
-    const ask = async (command: string, node = ''): Promise<string> => {
-      const answer = await askControl(path, { command, node, force: node === 'node0' });
+    const ask = async (command: string, ...nodes: readonly string[]): Promise<string> => {
+      const answer = await askControl(path, { command, nodes, force: nodes.includes('node0') });
       return String(answer?.['message'] ?? JSON.stringify(answer));
     };
     assert.match(await ask('stop', 'node1'), /^node1 \(pid \d+\) is stopped$/);
@@ -133,12 +135,61 @@ test('nodes are stopped, started, restarted and listed from outside', async () =
     assert.match(await ask('start', 'node1'), /^node1 \(pid \d+\) is ready after /);
     assert.match(await ask('start', 'node1'), /^node1 \(pid \d+\) was running$/);
     assert.match(await ask('restart', 'node0'), /^node0 \(pid \d+\) is ready after /);
-    await assert.rejects(ask('start', 'node7'), /There is no node node7 here: use one of node0/);
+    await assert.rejects(
+      ask('start', 'node1', 'node7'),
+      /There is no node node7 here: use one of node0/,
+    );
   } finally {
     interrupt();
     await ended;
   }
   assert.ok(notes.some((note) => /^node1 is stopped\. Start it again: npx mkv local/.test(note)));
+});
+
+test('many nodes are ordered at once, and without a name all of them', async () => {
+  const { path, ready, ended } = await run();
+  await ready;
+  const ask = async (command: string, ...nodes: readonly string[]): Promise<string[]> => {
+    const answer = await askControl(path, { command, nodes });
+    return String(answer?.['message']).split('\n');
+  };
+  const both = (how: string): RegExp => new RegExp(`^node0 ${how}.*\nnode1 ${how}.*$`);
+  try {
+    assert.deepEqual(await ask('start'), ['All nodes were running']);
+    const stopped = await ask('stop', 'node0', 'node1', 'node0');
+    assert.match(stopped.join('\n'), both('\\(pid \\d+\\) is stopped'));
+    assert.match((await ask('start')).join('\n'), both('\\(pid \\d+\\) is ready'));
+    assert.match((await ask('restart')).join('\n'), both('\\(pid \\d+\\) is ready'));
+    assert.deepEqual(await ask('start'), ['All nodes were running']);
+    await ask('stop', 'node1');
+    const [first, second] = await ask('start', 'node0', 'node1');
+    assert.match(first ?? '', /^node0 .* was running$/);
+    assert.match(second ?? '', /^node1 .* is ready/);
+  } finally {
+    await askControl(path, { command: 'shutdown', force: true });
+    await ended;
+  }
+});
+
+test('a node without a majority of Prophet runs, and says for whom it waits', async () => {
+  const { path, ready, ended, interrupt } = await run();
+  await ready;
+  try {
+    await askControl(path, { command: 'stop', nodes: ['node0', 'node1'] });
+    await writeFile(join(directory, 'unready'), '');
+    const alone = await askControl(path, { command: 'start', nodes: ['node1'] });
+    assert.match(
+      String(alone?.['message']),
+      /^node1 \(pid \d+\) runs and waits for a majority of node0, node1, as node0 is stopped\. Start all: npx mkv local start --dir /,
+    );
+    assert.match(JSON.stringify(alone?.['nodes']), /"name":"node1","pid":\d+,"state":"not ready"/);
+    await rm(join(directory, 'unready'));
+    const rest = await askControl(path, { command: 'start', nodes: [] });
+    assert.match(String(rest?.['message']), /^node0 \(pid \d+\) is ready after .*$/);
+  } finally {
+    interrupt();
+    await ended;
+  }
 });
 
 test('a node that is killed is reported and does not end the others', async () => {
@@ -149,7 +200,7 @@ test('a node that is killed is reported and does not end the others', async () =
   // The supervisor has seen the exit when the node can be started again.
   let answer = '';
   while (!answer.includes('is ready')) {
-    answer = String((await askControl(path, { command: 'start', node: 'node1' }))?.['message']);
+    answer = String((await askControl(path, { command: 'start', nodes: ['node1'] }))?.['message']);
   }
   await askControl(path, { command: 'shutdown' });
   await ended;

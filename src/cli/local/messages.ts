@@ -66,9 +66,13 @@ function commandsToTry({ cluster, directory }: LocalRun): [string, string][] {
 
 /** One line for a node that ended while the others go on. */
 export function exitLine(run: LocalRun, node: LocalNode, exit: NodeExit): string {
-  const again = `npx mkv local start ${node.name}${directoryFlag(run.directory)}`;
   const how = exit.isWanted ? 'is stopped' : describeExit(exit);
-  return `${node.name} ${how}. Start it again: ${again}`;
+  return `${node.name} ${how}. Start it again: ${startCommand(run.directory, node.name)}`;
+}
+
+/** Without a name it starts all nodes that are stopped. */
+export function startCommand(directory: string, name?: string): string {
+  return `npx mkv local start${name === undefined ? '' : ` ${name}`}${directoryFlag(directory)}`;
 }
 
 /** Behind a command, so that it finds this cluster; nothing when it does by default. */

@@ -11,8 +11,8 @@ const ANSWER_MS_MAX = 2_000;
 export interface Waiting {
   /** Ends the waiting without a result. */
   readonly signal: AbortSignal;
-  /** Asked before each round: true ends the waiting without a result. */
-  isGone?(): boolean;
+  /** Asked in each round: a node that is gone is not waited for. */
+  isGone?(node: LocalNode): boolean;
   /** Called with what is not ready, each time that it changed. */
   onProgress?(problem: string): void;
 }
@@ -21,26 +21,39 @@ export function httpAddressOf(node: Pick<LocalNode, 'httpPort'>): string {
   return `http://${LOCAL_HOST}:${node.httpPort}`;
 }
 
-/** True when all nodes are ready and the cluster serves; false when the signal came first. */
+/** True when all nodes that are there are ready and serve; false when the signal came first, or none is there. */
 export async function waitUntilReady(
   nodes: readonly LocalNode[],
   { signal, isGone, onProgress }: Waiting,
 ): Promise<boolean> {
-  let waiting = [...nodes];
+  const ready = new Set<LocalNode>();
   let known = '';
-  while (!signal.aborted && isGone?.() !== true) {
-    const problems = await Promise.all(waiting.map((node) => problemOf(node, signal)));
-    waiting = waiting.filter((_, index) => problems[index] !== '');
+  while (!signal.aborted) {
+    const present = nodes.filter((node) => isGone?.(node) !== true);
+    if (present.length === 0) return false;
     const problem =
-      waiting.length > 0
-        ? problems.filter((text) => text !== '').join('; ')
-        : await clusterProblem(nodes, signal);
+      (await findProblems(present, { ready, signal })) || (await clusterProblem(present, signal));
     if (problem === '') return !signal.aborted;
     if (problem !== known && !signal.aborted) onProgress?.(problem);
     known = problem;
     await pause(POLL_MS, signal);
   }
   return false;
+}
+
+/** Asks those that were not ready before; empty when all are. */
+async function findProblems(
+  nodes: readonly LocalNode[],
+  { ready, signal }: { readonly ready: Set<LocalNode>; readonly signal: AbortSignal },
+): Promise<string> {
+  const problems = await Promise.all(
+    nodes.map(async (node) => {
+      const problem = ready.has(node) ? '' : await problemOf(node, signal);
+      if (problem === '') ready.add(node);
+      return problem;
+    }),
+  );
+  return problems.filter((text) => text !== '').join('; ');
 }
 
 async function problemOf(node: LocalNode, signal: AbortSignal): Promise<string> {

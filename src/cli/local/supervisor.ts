@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import { CliError } from '../exit-codes.ts';
 import type { LocalCluster, LocalNode } from './cluster-file.ts';
 import { runFileOf } from './directory.ts';
-import { describeExit, type NodeExit, NodeProcess } from './node-process.ts';
+import { type NodeExit, NodeProcess } from './node-process.ts';
 import { writeRunState } from './run-file.ts';
 
 export const STOP_GRACE_MS = 10_000;
@@ -24,8 +24,8 @@ export interface SupervisorOptions {
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #running = new Map<string, NodeProcess>();
-  /** How each node ended last, in words. */
-  readonly #lastExits = new Map<string, string>();
+  /** How each node ended last. */
+  readonly #lastExits = new Map<string, NodeExit>();
   /** The last write of run.json: the next one waits for it. */
   #saved: Promise<void> = Promise.resolve();
   #isClosing = false;
@@ -38,6 +38,10 @@ export class Supervisor {
     return this.#options.cluster;
   }
 
+  get directory(): string {
+    return this.#options.directory;
+  }
+
   /** Refuses a name that the cluster does not have. */
   nodeNamed(name: string): LocalNode {
     const { nodes } = this.cluster;
@@ -47,13 +51,17 @@ export class Supervisor {
     throw new CliError('usage', `There is no node ${name} here: use one of ${names}`);
   }
 
+  isRunning(name: string): boolean {
+    return this.#running.has(name);
+  }
+
   /** Undefined when the node does not run. */
   pidOf(name: string): number | undefined {
     return this.#running.get(name)?.pid;
   }
 
   /** Undefined as long as the node never ended. */
-  lastExitOf(name: string): string | undefined {
+  lastExitOf(name: string): NodeExit | undefined {
     return this.#lastExits.get(name);
   }
 
@@ -74,7 +82,7 @@ export class Supervisor {
     child.exited
       .then((exit) => {
         this.#running.delete(name);
-        this.#lastExits.set(name, `${name} ${describeExit(exit)}`);
+        this.#lastExits.set(name, exit);
         this.#save();
         this.#options.onExit(node, exit);
       })
