@@ -3,12 +3,14 @@
 
 import { keyAfter } from '../../kernel/bytes.ts';
 import type { Clock } from '../../kernel/clock.ts';
+import { MatrixError } from '../../kernel/errors.ts';
 import type { ShardId } from '../../kernel/ids.ts';
 import type { Observer } from '../../kernel/observer.ts';
 import type { SplitCommand, SplitPart } from '../shard/commands.ts';
 import type { KvMachine } from '../shard/kv-machine.ts';
 import { decodeValue } from '../shard/record.ts';
 import type { Replica } from '../shard/replica.ts';
+import { decodeResult } from '../shard/results.ts';
 import { type Epoch, sameEpoch } from '../shard/shard-meta.ts';
 import { KeyPlanner, type PlannedPart, type Planner, SplitPlanner } from '../shard/split.ts';
 import type { Engine } from '../storage/engine.ts';
@@ -150,10 +152,13 @@ export class Splitter {
     });
     const command: SplitCommand = { type: 'split', epoch: plan.epoch, parts };
     const deadline = clock.now() + PROPOSAL_TIMEOUT_MS;
-    await new Promise<Uint8Array>((resolve, reject) => {
+    const result = await new Promise<Uint8Array>((resolve, reject) => {
       replica.proposeSplit(command, { deadline, resolve, reject });
       wake(replica);
     });
+    if (decodeResult(result).type !== 'split-done') {
+      throw new MatrixError('EPOCH_NOT_MATCH', 'The shard has changed, or the keys do not fit it');
+    }
     observer.log.info(
       { shard: replica.shardId, created: parts.map((part) => part.shardId) },
       'Shard was split',
