@@ -20,7 +20,7 @@ import { writeFirstState } from './split-apply.ts';
 import type { Effect, Turn } from './turn.ts';
 import type { Waiter } from './waiters.ts';
 
-export const RIG_LIMITS: LogLimits = {
+const RIG_LIMITS: LogLimits = {
   messageBytesMax: 100_000,
   inflightMessagesMax: 64,
   inflightBytesMax: 100_000,

@@ -142,6 +142,40 @@ test('lesson 2: a new leader serves no read before something of its term is comm
   assert.equal(wordOf(told), 'answered');
 });
 
+test('a reader waits for its index also when it is applied in slices', async () => {
+  const rig = await ReplicaRig.open(TRIO_SHARD, { applyBytesMax: 1 });
+  await rig.lead();
+  for (const key of ['a', 'b', 'c']) rig.propose(put(key));
+  await rig.settle();
+  const { term } = rig.replica;
+  const index = rig.replica.status().lastIndex;
+  rig.replica.receive({ type: 'append-response', from: 11, to: 10, term, index });
+  const told = rig.read();
+  await rig.collect().finish();
+  const round = rig.sent.findLast((message) => message.type === 'heartbeat');
+  assert.ok(round?.type === 'heartbeat');
+  const { readSequence } = round;
+  rig.replica.receive({ type: 'heartbeat-response', from: 11, to: 10, term, readSequence });
+  await rig.collect().finish();
+  assert.equal(rig.replica.durable.index, index - 1);
+  assert.equal(wordOf(told), '', 'c is committed and not applied');
+  await rig.collect().finish();
+  assert.equal(wordOf(told), 'answered');
+});
+
+test('a reader who waits for a new leader to get ready is turned away when it is deposed', async () => {
+  const rig = await ReplicaRig.open(TRIO_SHARD);
+  rig.replica.campaign();
+  await rig.settle();
+  const { term } = rig.replica;
+  rig.replica.receive({ type: 'vote-response', from: 11, to: 10, term, granted: true });
+  const told = rig.read();
+  await rig.settle();
+  rig.depose();
+  await rig.settle();
+  assert.equal(wordOf(told), 'NOT_LEADER not-applied');
+});
+
 test('lesson 4: a deposed leader does not know the fate of its writes, and turns readers away', async () => {
   const rig = await ReplicaRig.open(TRIO_SHARD);
   await rig.lead();
@@ -290,6 +324,19 @@ test('the log is cut when it is long, and what is left is a whole log', async ()
   assert.deepEqual(rig.replica.durable, applied);
   await rig.lead();
   assert.equal(rig.replica.isReadReady, true);
+});
+
+test('lesson 1: the log is not cut above what is applied on disk', async () => {
+  const rig = await ReplicaRig.open(LONE_SHARD, { logEntriesMax: 10, proposalsMax: 100 });
+  await rig.lead();
+  for (let n = 0; n < 60; n += 1) rig.propose(put(`k${n}`));
+  while (rig.replica.hasWork()) {
+    const { applied } = rig.applyState();
+    const turn = rig.collect();
+    assert.ok(rig.replica.status().truncated.index <= applied.index);
+    await turn.finish();
+  }
+  assert.equal(rig.applyState().applied.index, 66);
 });
 
 test('a follower whose tail was rewritten shorter has no old tail on disk', async () => {

@@ -62,7 +62,7 @@ test('a header is no part and a part is no header', () => {
 
 test('a sealed header or part that says nonsense is refused', () => {
   const chunk = utf8('snapshot chunk');
-  assert.throws(() => decodePart(sealRecord(1, chunk, Uint8Array.of(9))), DecodeError);
+  assert.throws(() => decodePart(sealRecord(1, chunk, Uint8Array.of(9, 0, 0, 0, 0))), DecodeError);
   const tooMany = Uint8Array.of(1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
   assert.throws(() => decodePart(sealRecord(1, chunk, tooMany)), DecodeError);
   const header = utf8('snapshot header');

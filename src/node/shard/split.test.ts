@@ -149,6 +149,12 @@ test('SplitPlanner does not cut what is smaller than its counters say', () => {
   assert.deepEqual(planner.parts(), []);
 });
 
+test('SplitPlanner cuts off no more than a split may, however small its counters were', () => {
+  const planner = new SplitPlanner({ start: EMPTY, sizeBytes: 100, targetBytes: 10 });
+  for (let n = 100; n < 200; n += 1) planner.add({ key: utf8(`${n}`), bytes: 10 });
+  assert.equal(planner.parts().length, SPLIT_PARTS_MAX);
+});
+
 test('KeyPlanner cuts at the given keys, also where no key lies between or behind them', () => {
   fc.assert(
     fc.property(keySizes, fc.uniqueArray(hexText(3)), (entries, texts) => {
