@@ -1,11 +1,11 @@
 // Plain HTTP calls over kept connections, as a careful client makes them: it knows whether a call that
 // failed had reached the node or not.
 
-import { Agent, request } from 'node:http';
+import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 
 export interface Reply {
   readonly status: number;
-  readonly etag: string;
+  readonly headers: IncomingHttpHeaders;
   readonly body: string;
 }
 
@@ -54,7 +54,7 @@ export function call(url: string, options: Call = {}): Promise<Reply> {
         clearTimeout(timer);
         const { statusCode = 0, headers: received } = incoming;
         const text = Buffer.concat(chunks).toString('utf8');
-        resolve({ status: statusCode, etag: received.etag ?? '', body: text });
+        resolve({ status: statusCode, headers: received, body: text });
       });
     });
     outgoing.end(body);

@@ -4,7 +4,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { must } from '../../src/kernel/assert.ts';
+import { assert, must } from '../../src/kernel/assert.ts';
 import { findFreePorts } from './free-ports.ts';
 import { call } from './http-calls.ts';
 import { type Ended, type Started, startProgram } from './started-processes.ts';
@@ -67,6 +67,7 @@ export class PlainNodes {
 
   /** Later flags win over the usual ones. */
   async start(index: number, ...flags: readonly string[]): Promise<Started> {
+    assert(!this.isRunning(index), `node${index} runs already`);
     await mkdir(this.dataDirectory(index), { recursive: true });
     const started = startProgram([NODE_PROGRAM, ...this.#flags(index), ...flags]);
     this.#running[index] = started;
@@ -82,17 +83,24 @@ export class PlainNodes {
     return await this.#end(index, 'SIGTERM');
   }
 
+  /** Ready nodes serve; the time that it took. */
   async untilReady(indexes: readonly number[], withinMs: number): Promise<number> {
     const what = `${indexes.map((index) => `node${index}`).join(', ')} ready`;
-    return await until({ what, withinMs }, async () => {
-      const problems = await Promise.all(
-        indexes.map(async (index) => {
-          const { status, body } = await call(`${this.url(index)}/readyz`, { timeoutMs: 2_000 });
-          return status === 200 ? '' : `node${index}: ${body}`;
-        }),
-      );
+    const took = await until({ what, withinMs }, async () => {
+      if (!indexes.every((index) => this.isRunning(index))) return '';
+      const problems = await Promise.all(indexes.map((index) => this.#problem(index, '/readyz')));
       return problems.filter((problem) => problem !== '').join('; ');
     });
+    for (const index of indexes) this.#assertRuns(index);
+    return took;
+  }
+
+  /** A living node answers, also when it cannot serve. */
+  async untilAlive(index: number, withinMs: number): Promise<void> {
+    await until({ what: `node${index} lives`, withinMs }, () =>
+      this.isRunning(index) ? this.#problem(index, '/livez') : '',
+    );
+    this.#assertRuns(index);
   }
 
   /** Ends everything and removes the data. */
@@ -106,6 +114,15 @@ export class PlainNodes {
     const started = must(this.#running[index], `node${index} was started`);
     started.signal(signal);
     return await started.ended;
+  }
+
+  async #problem(index: number, path: string): Promise<string> {
+    const { status, body } = await call(`${this.url(index)}${path}`, { timeoutMs: 2_000 });
+    return status === 200 ? '' : `node${index}: ${body}`;
+  }
+
+  #assertRuns(index: number): void {
+    assert(this.isRunning(index), `node${index} has ended: ${this.output(index).slice(-2_000)}`);
   }
 
   #peer(index: number): string {
