@@ -315,6 +315,7 @@ export class Node {
     this.#store.identify(storeId);
     transport.identify({ storeId, incarnation: this.#ident.incarnation });
     for (const meta of initialShards) await this.#store.createInitial(meta);
+    if (this.#isStopped) return;
     this.#link.start(this.#store);
     this.#stale.start();
     this.#health.registered();

@@ -112,6 +112,32 @@ test('a snapshot whose sender dies in the middle comes from the next leader', as
   await isEqualOn(cluster, [leader, 4]);
 });
 
+test('a sender that loses its replica in the middle of a snapshot only ends that snapshot', async () => {
+  const cluster = await clusterOf([1, 2, 3]);
+  await cluster.fill(KEYS, VALUE);
+  let isHeld = true;
+  cluster.lines.onChunk = async ({ number }) => {
+    while (isHeld && number === 2) {
+      await new Promise<void>((resolve) => cluster.scheduler.after(20, resolve));
+    }
+  };
+  await cluster.add(4);
+  await cluster.changeMembers(1, { type: 'add-learner', replicaId: 20, storeId: 4 });
+  await cluster.until(() => cluster.lines.open === 1, 'the snapshot is on its way');
+  const sender = cluster.nodes.get(cluster.lines.begun[0]?.from ?? 0);
+  const meta = sender?.store.shard(1)?.meta;
+  assert.ok(sender && meta);
+  const replicas = meta.replicas.filter(({ storeId }) => storeId !== sender.storeId);
+  const epoch = { ...meta.epoch, confVersion: meta.epoch.confVersion + 5 };
+  sender.store.acceptProof({ ...meta, replicas, epoch });
+  isHeld = false;
+  await cluster.until(() => sender.store.snapshots.sending === 0, 'the stream has ended');
+  await cluster.run(3000);
+  assert.equal(sender.store.replica(1), undefined);
+  assert.equal(await cluster.stateOf(sender.storeId, meta), '');
+  assert.deepEqual(cluster.failures, []);
+});
+
 test('a receiver that crashes at any write of a snapshot ends with the state of the others', async () => {
   for (const fate of ['crash-before', 'crash-after'] as const) {
     let crashes = 0;

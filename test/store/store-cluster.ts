@@ -50,6 +50,12 @@ export class StoreCluster {
   allow: (envelope: Envelope) => boolean = () => true;
   /** What becomes of a store's n-th write since its start, beginning with 1. */
   fate: (write: { readonly storeId: number; readonly number: number }) => WriteFate = () => 'done';
+  /** What Prophet does for splits. */
+  allocateIds = async (count: number): Promise<number> => {
+    const first = this.#nextId;
+    this.#nextId += count;
+    return first;
+  };
   readonly #started = new Set<TestNode>();
   readonly #limits: Partial<LogLimits>;
   readonly #states = new Map<number, MemoryState>();
@@ -86,11 +92,7 @@ export class StoreCluster {
       limits: this.#limits,
       listener: {
         onShardChanged: () => {},
-        allocateIds: (count) => {
-          const first = this.#nextId;
-          this.#nextId += count;
-          return Promise.resolve(first);
-        },
+        allocateIds: (count) => this.allocateIds(count),
         onMaybeStale: (shardId) => this.maybeStale.push({ storeId, shardId }),
         onFatal: (error) => this.failures.push(error),
       },
