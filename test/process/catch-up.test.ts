@@ -21,7 +21,7 @@ function keyOf(number: number): string {
   return `key-${String(number).padStart(6, '0')}`;
 }
 
-function valueOf(number: number): string {
+function writtenValue(number: number): string {
   return `value ${number} `.padEnd(64, '.');
 }
 
@@ -38,7 +38,7 @@ async function load(node: string): Promise<void> {
           encodeRequest({
             method: 'PUT',
             path: `/v1/kv/${keyOf(number)}`,
-            body: valueOf(number),
+            body: writtenValue(number),
           }),
         ),
       );
@@ -62,7 +62,7 @@ async function countRightKeys(node: string): Promise<number> {
     // The shape is that of docs/openapi.yaml, which the server's own tests hold it to.
     const page = (await callJson(`${node}/v1/kv?limit=1000${more}`)) as Page;
     for (const { key, value } of page.items) {
-      assert.deepEqual([key, value], [keyOf(count), valueOf(count)]);
+      assert.deepEqual([key, value], [keyOf(count), writtenValue(count)]);
       count += 1;
     }
     ({ next } = page);
@@ -128,7 +128,7 @@ describe('catching up', () => {
     await until({ what: 'a write without node0', withinMs: PATIENCE_MS }, async () => {
       const { status, body } = await call(`${cluster.url(FOLLOWER)}/v1/kv/${keyOf(0)}`, {
         method: 'PUT',
-        body: valueOf(0),
+        body: writtenValue(0),
       });
       return status === 200 ? '' : `${status} ${body}`;
     });

@@ -33,7 +33,7 @@ export class PipelinedConnection {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setNoDelay(true);
-    socket.on('data', (chunk) => this.#receive(chunk));
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('error', (error) => this.#fail(error));
     socket.on('close', () => this.#fail(new Error('The connection was closed')));
   }
@@ -72,12 +72,12 @@ export class PipelinedConnection {
   #takeAnswer(bytes: Buffer): number {
     const headEnd = bytes.indexOf(HEAD_END);
     if (headEnd < 0) return 0;
-    const head = bytes.latin1Slice(0, headEnd);
+    const head = bytes.toString('latin1', 0, headEnd);
     const bodyLength = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? '0');
     const length = headEnd + HEAD_END.length + bodyLength;
     if (bytes.length < length) return 0;
     const isGood = head.startsWith('HTTP/1.1 2');
-    this.#answered(isGood ? '' : bytes.latin1Slice(0, length));
+    this.#answered(isGood ? '' : bytes.toString('latin1', 0, length));
     return length;
   }
 
