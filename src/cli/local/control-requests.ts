@@ -4,7 +4,7 @@ import { unreachable } from '../../kernel/assert.ts';
 import { CliError } from '../exit-codes.ts';
 import type { JsonObject } from '../json-reader.ts';
 import { type LocalNode, rolesOf } from './cluster-file.ts';
-import { startNodes, stopNodes } from './node-orders.ts';
+import { startFresh, startNodes, stopNodes } from './node-orders.ts';
 import { httpAddressOf, probeNode } from './readiness.ts';
 import { STOP_GRACE_MS, type Supervisor } from './supervisor.ts';
 
@@ -34,6 +34,7 @@ export async function handleControl(
       if (graceMs === 0) supervisor.kill();
       return { message: 'The local cluster is stopping' };
     case 'start':
+      if (request['fresh'] === true) return await startFresh(supervisor, names);
       return await startNodes(supervisor, names);
     case 'stop':
       return await stopNodes(supervisor, { names, graceMs });
@@ -62,7 +63,7 @@ function describeNodes(supervisor: Supervisor): Promise<readonly NodeDescription
   return Promise.all(
     supervisor.cluster.nodes.map(async (node) => {
       const pid = supervisor.pidOf(node.name);
-      const state = pid === undefined ? 'stopped' : await probeNode(node);
+      const state = pid === undefined ? supervisor.stateOf(node.name) : await probeNode(node);
       return describeNode(node, state, pid);
     }),
   );

@@ -1,7 +1,7 @@
 // The directory of a local cluster: which paths are in it, and that nothing in it or beside it is
 // harmed. A directory with other people's files is never used, and never emptied by --reset.
 
-import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CliError } from '../exit-codes.ts';
 import {
@@ -110,6 +110,26 @@ async function listEntries(directory: string): Promise<readonly string[]> {
 }
 
 /**
+ * Deletes the data of a node that does not run. First it gets another name, at one stroke: a deletion that
+ * is cut short must not leave half a store where the node looks for a whole one.
+ */
+export async function deleteData(directory: string, name: string): Promise<void> {
+  const discarded = discardedDataOf(directory, name);
+  try {
+    await rm(discarded, { recursive: true, force: true });
+    await rename(dataDirectoryOf(directory, name), discarded);
+    await rm(discarded, { recursive: true, force: true });
+  } catch (error) {
+    if (isMissing(error)) return;
+    throw new CliError('failed', `Cannot delete the data of ${name}: ${reasonOf(error)}`);
+  }
+}
+
+function discardedDataOf(directory: string, name: string): string {
+  return join(directory, `${name}.discarded`);
+}
+
+/**
  * Deletes what belongs to the local cluster, and nothing else. cluster.json goes last: a reset that
  * was cut short can be repeated.
  */
@@ -118,7 +138,7 @@ export async function resetDirectory(directory: string): Promise<void> {
   if (cluster === undefined) return;
   try {
     for (const { name } of cluster.nodes) {
-      await rm(dataDirectoryOf(directory, name), { recursive: true, force: true });
+      await deleteData(directory, name);
       await rm(logFileOf(directory, name), { force: true });
     }
     for (const leftover of OWN_LEFTOVERS) await rm(join(directory, leftover), { force: true });

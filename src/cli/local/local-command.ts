@@ -27,6 +27,7 @@ interface LocalOptions extends GlobalOptions {
   readonly shardCapacity?: number;
   readonly reset?: boolean;
   readonly force?: boolean;
+  readonly fresh?: boolean;
 }
 
 export function addLocalCommand(program: Command, context: CommandContext): void {
@@ -86,6 +87,7 @@ const LOCAL_HELP_STYLE: HelpConfiguration = {
 const STOP = 'stop nodes, or the whole local cluster; --force ends them like kill -9';
 const START = 'start nodes that were stopped or killed, or all of them';
 const RESTART = 'stop nodes and start them again; without a name all at once';
+const FRESH = 'delete the data of the one node named, which was drained: it joins as a new store';
 
 const LOCAL_HELP = `
 What it was started with is kept: later starts need no options, and find all data. --port and
@@ -98,6 +100,7 @@ Examples:
   mkv local stop node3 --force           in another terminal: lose a node
   mkv local start node3
   mkv local start                        all nodes that are stopped
+  mkv local start node3 --fresh          after a drain: node3 joins again as a new, empty store
 
 A node that has to wait for others (for most of the Prophet members) is started as well: \`start\` says
 for whom it waits, and its exit code is 0.`;
@@ -111,7 +114,8 @@ interface NodeCommand {
 function addNodeCommand(local: Command, { name, description, context }: NodeCommand): void {
   const command = local.command(name).description(description).configureHelp(LOCAL_HELP_STYLE);
   command.argument('[nodes...]', 'node0, node1, ...; all when none is named');
-  if (name !== 'start') command.option('--force', 'end them at once, as a crash would');
+  if (name === 'start') command.option('--fresh', FRESH);
+  else command.option('--force', 'end them at once, as a crash would');
   command.action((nodes: readonly string[], _options: unknown, self: Command) =>
     orderNodes({ name, nodes }, self.optsWithGlobals<LocalOptions>(), context),
   );
@@ -141,7 +145,10 @@ async function orderNodes(
 ): Promise<void> {
   const force = options.force === true;
   const isShutdown = name === 'stop' && nodes.length === 0;
-  const request = isShutdown ? { command: 'shutdown', force } : { command: name, nodes, force };
+  const fresh = options.fresh === true;
+  const request = isShutdown
+    ? { command: 'shutdown', force }
+    : { command: name, nodes, force, fresh };
   const answer = await askControl(options.dir, request);
   if (answer === undefined) throw await notRunning(options.dir);
   if (options.output === 'json') printJson(terminal, answer);

@@ -7,7 +7,13 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { CliError } from '../exit-codes.ts';
 import { planCluster, readCluster, writeCluster } from './cluster-file.ts';
 import { askControl, isRunning, openControl, socketPathsOf } from './control-channel.ts';
-import { claimDirectory, dataDirectoryOf, logFileOf, resetDirectory } from './directory.ts';
+import {
+  claimDirectory,
+  dataDirectoryOf,
+  deleteData,
+  logFileOf,
+  resetDirectory,
+} from './directory.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { lastWords, logSize } from './last-words.ts';
 import { checkPorts } from './ports.ts';
@@ -105,6 +111,17 @@ test('resetDirectory() deletes the cluster and keeps everything that is not its 
   assert.deepEqual(await readdir(directory), ['thesis.txt']);
   await assert.rejects(resetDirectory(directory), refusedWith(5, /is no MatrixKV directory/));
   assert.equal(await readFile(join(directory, 'thesis.txt'), 'utf8'), 'mine');
+});
+
+test('deleteData() deletes the data of one node, also what an earlier try left behind', async () => {
+  for (const name of ['node0', 'node1', 'node1.discarded']) {
+    await mkdir(join(directory, name));
+    await writeFile(join(directory, name, 'CURRENT'), 'x');
+  }
+  await deleteData(directory, 'node1');
+  assert.deepEqual(await readdir(directory), ['node0']);
+  await deleteData(directory, 'node1');
+  assert.deepEqual(await readdir(join(directory, 'node0')), ['CURRENT']);
 });
 
 test('resetDirectory() removes a directory that holds nothing else, and forgives a missing one', async () => {

@@ -2,7 +2,7 @@
 // as the node's contract says.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { CliError } from '../exit-codes.ts';
 import { isObject } from '../json-reader.ts';
 import type { Terminal } from '../terminal.ts';
-import { readCluster } from './cluster-file.ts';
+import { planCluster, readCluster, writeCluster } from './cluster-file.ts';
 import { askControl } from './control-channel.ts';
 import { runLocal } from './local-run.ts';
 import { isAlive, readRunState } from './run-file.ts';
@@ -21,6 +21,10 @@ import { createServer } from 'node:http';
 const flag = (name) => process.argv[process.argv.indexOf('--' + name) + 1];
 if (flag('shard-capacity') === '666') {
   console.error('The data directory belongs to the cluster other');
+  process.exit(1);
+}
+if (existsSync(flag('data-dir') + '/drained')) {
+  console.error('Store 4 was drained');
   process.exit(3);
 }
 const [host, port] = flag('http').split(':');
@@ -216,6 +220,61 @@ test('a node that refuses to start ends the start, with its own sentence', async
     return true;
   });
   assert.equal(await readRunState(path), undefined);
+});
+
+/** node0 with both roles, and node1 with data alone, which the cluster has removed for good. */
+async function drainNode1(): Promise<string> {
+  const path = join(directory, 'local');
+  await mkdir(join(path, 'node1'), { recursive: true });
+  await writeFile(join(path, 'node1', 'drained'), '');
+  await writeCluster(path, planCluster({ nodes: 2 }, planCluster({ nodes: 1 }, undefined)));
+  return path;
+}
+
+test('a drained node keeps no other from starting, and the way back is told', async () => {
+  const path = await drainNode1();
+  const { notes, ready, ended, interrupt } = await run();
+  try {
+    assert.match(await ready, /node1 .* data +drained\n/);
+    const line = notes.find((note) => note.startsWith('node1 was drained and removed for good'));
+    assert.match(line ?? '', /as a new, empty store with `npx mkv local start node1 --fresh --dir \S+`$/);
+    const listed = JSON.stringify(await askControl(path, { command: 'status' }));
+    assert.match(listed, /"name":"node1","state":"drained"/);
+    const all = await askControl(path, { command: 'start' });
+    assert.equal(all?.['message'], 'All nodes were running');
+    const named = askControl(path, { command: 'start', nodes: ['node1'] });
+    await assert.rejects(named, /^CliError: node1 was drained and removed for good/);
+  } finally {
+    interrupt();
+    await ended;
+  }
+  assert.ok(notes.every((note) => !note.includes('Start it again')));
+});
+
+test('start --fresh empties a drained node, and no other', async () => {
+  const path = await drainNode1();
+  const { ready, ended, interrupt } = await run();
+  await ready;
+  const fresh = async (...nodes: readonly string[]): Promise<string> =>
+    String((await askControl(path, { command: 'start', nodes, fresh: true }))?.['message']);
+  try {
+    await assert.rejects(fresh(), /name the one node/);
+    await assert.rejects(fresh('node0', 'node1'), /name the one node/);
+    await assert.rejects(fresh('node0'), /node0 is a member of Prophet and must keep its disk/);
+    assert.match(await fresh('node1'), /^node1 \(pid \d+\) is ready/);
+    assert.deepEqual(
+      (await readdir(path)).filter((name) => name.startsWith('node1')),
+      ['node1.log'],
+    );
+    await mkdir(join(path, 'node1'));
+    await assert.rejects(fresh('node1'), /node1 runs: /);
+    await askControl(path, { command: 'stop', nodes: ['node1'] });
+    await assert.rejects(fresh('node1'), /node1 is not known to be drained, so its data is kept/);
+    assert.ok((await readdir(path)).includes('node1'));
+  } finally {
+    interrupt();
+    await ended;
+  }
 });
 
 test('a second start in the same directory is refused and leaves the first alone', async () => {

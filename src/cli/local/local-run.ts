@@ -55,7 +55,8 @@ export async function runLocal(wish: LocalWish, ports: LocalPorts): Promise<void
   const stop = AbortSignal.any([ports.interrupts.stop, shutdown.signal, failed.signal]);
   const onExit = (node: LocalNode, exit: NodeExit): void => {
     if (stop.aborted) return;
-    if (progress.isReady || exit.isWanted) {
+    // A drained node has nothing to do any more, which is no failure of the others.
+    if (progress.isReady || exit.isWanted || supervisor.isDrained(node.name)) {
       ports.terminal.note(exitLine(run, node, exit));
       return;
     }
@@ -74,7 +75,7 @@ export async function runLocal(wish: LocalWish, ports: LocalPorts): Promise<void
   try {
     ports.terminal.note(startingLine(run));
     supervisor.startAll();
-    progress.isReady = await waitForStart(run, { terminal: ports.terminal, stop });
+    progress.isReady = await waitForStart(supervisor, { terminal: ports.terminal, stop });
     if (progress.isReady) announce(run, { supervisor, ports });
     await untilAborted(stop);
   } finally {
@@ -117,7 +118,7 @@ function startFailure({ directory }: LocalRun, node: LocalNode, exit: NodeExit):
 }
 
 async function waitForStart(
-  { cluster }: LocalRun,
+  supervisor: Supervisor,
   { terminal, stop }: { readonly terminal: Terminal; readonly stop: AbortSignal },
 ): Promise<boolean> {
   let missing = '';
@@ -133,7 +134,11 @@ async function waitForStart(
     missing = problem;
     if (!isPatient) tell();
   };
-  const isReady = await waitUntilReady(cluster.nodes, { signal: stop, onProgress });
+  const isReady = await waitUntilReady(supervisor.cluster.nodes, {
+    signal: stop,
+    isGone: ({ name }) => supervisor.isDrained(name),
+    onProgress,
+  });
   clearTimeout(timer);
   return isReady;
 }
@@ -148,6 +153,7 @@ function announce(run: LocalRun, { supervisor, ports }: Announcement): void {
   const text = readyText(run, {
     tookMs: performance.now() - startedAt,
     pidOf: (name) => supervisor.pidOf(name),
+    stateOf: (name) => supervisor.stateOf(name),
     strong: (words) => terminal.strong(words),
   });
   terminal.out(text);

@@ -4,7 +4,7 @@ import { formatDuration, formatSize } from '../../kernel/quantity.ts';
 import { formatTable } from '../table.ts';
 import { CLUSTER_DEFAULTS, type LocalCluster, type LocalNode, rolesOf } from './cluster-file.ts';
 import { DEFAULT_DIRECTORY } from './directory.ts';
-import { describeExit, type NodeExit } from './node-process.ts';
+import { describeExit, isDrained, type NodeExit } from './node-process.ts';
 import { httpAddressOf } from './readiness.ts';
 
 export interface LocalRun {
@@ -23,16 +23,18 @@ export function startingLine({ cluster, directory, isNew }: LocalRun): string {
 export interface ReadyDetails {
   readonly tookMs: number;
   pidOf(name: string): number | undefined;
+  /** Of a node without a process. */
+  stateOf(name: string): string;
   strong(text: string): string;
 }
 
-export function readyText(run: LocalRun, { tookMs, pidOf, strong }: ReadyDetails): string {
+export function readyText(run: LocalRun, { tookMs, pidOf, stateOf, strong }: ReadyDetails): string {
   const { cluster, directory } = run;
   const rows = cluster.nodes.map((node) => [
     node.name,
     httpAddressOf(node),
     rolesOf(node),
-    pidOf(node.name) ?? 'stopped',
+    pidOf(node.name) ?? stateOf(node.name),
   ]);
   const capacity = formatSize(cluster.shardCapacityBytes);
   return [
@@ -44,16 +46,19 @@ export function readyText(run: LocalRun, { tookMs, pidOf, strong }: ReadyDetails
     `Shards are split above ${capacity}. Data and logs: ${directory}/node*`,
     '',
     'Try in another terminal:',
-    formatTable([], commandsToTry(run)).trimEnd(),
+    formatTable([], commandsToTry(run, pidOf)).trimEnd(),
     '',
     'Ctrl-C stops the cluster; its data stays.',
     '',
   ].join('\n');
 }
 
-function commandsToTry({ cluster, directory }: LocalRun): [string, string][] {
+function commandsToTry(
+  { cluster, directory }: LocalRun,
+  pidOf: ReadyDetails['pidOf'],
+): [string, string][] {
   const mkv = `  npx mkv${endpointFlag(cluster)}`;
-  const last = cluster.nodes.at(-1)?.name ?? 'node0';
+  const last = cluster.nodes.findLast(({ name }) => pidOf(name) !== undefined)?.name ?? 'node0';
   const stop = `  npx mkv local stop ${last}${directoryFlag(directory)}`;
   return [
     [`${mkv} set greeting hello`, 'write a key'],
@@ -66,13 +71,20 @@ function commandsToTry({ cluster, directory }: LocalRun): [string, string][] {
 
 /** One line for a node that ended while the others go on. */
 export function exitLine(run: LocalRun, node: LocalNode, exit: NodeExit): string {
+  if (isDrained(node, exit)) return drainedText(run.directory, node.name);
   const how = exit.isWanted ? 'is stopped' : describeExit(exit);
   return `${node.name} ${how}. Start it again: ${startCommand(run.directory, node.name)}`;
 }
 
+/** For a node that has nothing to come back to. */
+export function drainedText(directory: string, name: string): string {
+  const fresh = startCommand(directory, name, '--fresh');
+  return `${name} was drained and removed for good. Bring it back as a new, empty store with \`${fresh}\``;
+}
+
 /** Without a name it starts all nodes that are stopped. */
-export function startCommand(directory: string, name?: string): string {
-  return `npx mkv local start${name === undefined ? '' : ` ${name}`}${directoryFlag(directory)}`;
+export function startCommand(directory: string, ...words: readonly string[]): string {
+  return `npx mkv local ${['start', ...words].join(' ')}${directoryFlag(directory)}`;
 }
 
 /** Behind a command, so that it finds this cluster; nothing when it does by default. */

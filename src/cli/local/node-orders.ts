@@ -5,7 +5,7 @@ import { formatDuration } from '../../kernel/quantity.ts';
 import { CliError } from '../exit-codes.ts';
 import type { JsonObject } from '../json-reader.ts';
 import type { LocalNode } from './cluster-file.ts';
-import { startCommand } from './messages.ts';
+import { drainedText, startCommand } from './messages.ts';
 import { describeExit } from './node-process.ts';
 import { httpAddressOf, waitUntilReady } from './readiness.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -23,7 +23,7 @@ interface Outcome {
 }
 
 /**
- * Starts these nodes at once, or all that are stopped when none is named. A node that runs and waits
+ * Starts these nodes at once, or all that are stopped and not drained when none is named. A node that runs and waits
  * for others is started as ordered; a node that ends again is a failure.
  */
 export async function startNodes(
@@ -33,7 +33,9 @@ export async function startNodes(
   const nodes =
     names.length > 0
       ? names.map((name) => supervisor.nodeNamed(name))
-      : supervisor.cluster.nodes.filter(({ name }) => !supervisor.isRunning(name));
+      : supervisor.cluster.nodes.filter(
+          ({ name }) => !supervisor.isRunning(name) && !supervisor.isDrained(name),
+        );
   if (nodes.length === 0) return { message: 'All nodes were running', nodes: [] };
   const startedAt = performance.now();
   const stopped = nodes.filter(({ name }) => !supervisor.isRunning(name));
@@ -49,6 +51,19 @@ export async function startNodes(
   const ended = outcomes.filter(({ state }) => state === 'ended');
   if (ended.length > 0) throw new CliError('failed', linesOf(ended).join('; '));
   return answerWith(outcomes);
+}
+
+/** Starts one node that was drained as a new store: it begins with no data. */
+export async function startFresh(
+  supervisor: Supervisor,
+  names: readonly string[],
+): Promise<JsonObject> {
+  const [name] = names;
+  if (name === undefined || names.length > 1) {
+    throw new CliError('usage', 'With --fresh, name the one node whose data is to be deleted');
+  }
+  await supervisor.empty(name);
+  return await startNodes(supervisor, [name]);
 }
 
 /** Stops these nodes at once, or all when none is named. */
@@ -121,7 +136,10 @@ function outcomeOf(supervisor: Supervisor, { node, state, how }: Running): Outco
 function endedOutcome(supervisor: Supervisor, { name }: LocalNode): Outcome {
   const exit = supervisor.lastExitOf(name);
   const how = exit === undefined ? 'ended at once' : describeExit(exit);
-  return { name, pid: undefined, state: 'ended', message: `${name} ${how}` };
+  const message = supervisor.isDrained(name)
+    ? drainedText(supervisor.directory, name)
+    : `${name} ${how}`;
+  return { name, pid: undefined, state: 'ended', message };
 }
 
 function linesOf(outcomes: readonly Outcome[]): readonly string[] {

@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { getCompileCacheDir } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { NODE_EXIT_CODES } from '../../kernel/node-exit-codes.ts';
 import { CliError } from '../exit-codes.ts';
 import { type LocalCluster, type LocalNode, reasonOf, rolesOf } from './cluster-file.ts';
 import { dataDirectoryOf, logFileOf } from './directory.ts';
@@ -115,6 +116,14 @@ export class NodeProcess {
     clearTimeout(timer);
     return exit;
   }
+}
+
+/**
+ * The cluster has removed its store for good: the node ends whenever it is started with this disk. A
+ * member of Prophet goes on without its store, so its exit never says this.
+ */
+export function isDrained({ isProphet }: Pick<LocalNode, 'isProphet'>, exit: NodeExit): boolean {
+  return !isProphet && exit.code === NODE_EXIT_CODES.storeRemoved;
 }
 
 /** For people: why a node is gone. */

@@ -4,8 +4,8 @@
 import { rm } from 'node:fs/promises';
 import { CliError } from '../exit-codes.ts';
 import type { LocalCluster, LocalNode } from './cluster-file.ts';
-import { runFileOf } from './directory.ts';
-import { type NodeExit, NodeProcess } from './node-process.ts';
+import { deleteData, runFileOf } from './directory.ts';
+import { isDrained, type NodeExit, NodeProcess } from './node-process.ts';
 import { writeRunState } from './run-file.ts';
 
 export const STOP_GRACE_MS = 10_000;
@@ -28,6 +28,8 @@ export class Supervisor {
   readonly #lastExits = new Map<string, NodeExit>();
   /** The last write of run.json: the next one waits for it. */
   #saved: Promise<void> = Promise.resolve();
+  /** Whose data is being deleted: they must not run meanwhile. */
+  readonly #emptying = new Set<string>();
   #isClosing = false;
 
   constructor(options: SupervisorOptions) {
@@ -65,6 +67,17 @@ export class Supervisor {
     return this.#lastExits.get(name);
   }
 
+  /** It does not run, and has nothing to come back to: the cluster removed its store for good. */
+  isDrained(name: string): boolean {
+    const exit = this.#lastExits.get(name);
+    return exit !== undefined && !this.isRunning(name) && isDrained(this.nodeNamed(name), exit);
+  }
+
+  /** In a word, of a node that does not run. */
+  stateOf(name: string): 'drained' | 'stopped' {
+    return this.isDrained(name) ? 'drained' : 'stopped';
+  }
+
   startAll(): void {
     for (const { name } of this.cluster.nodes) this.start(name);
   }
@@ -74,6 +87,7 @@ export class Supervisor {
     const node = this.nodeNamed(name);
     if (this.#isClosing) throw new CliError('failed', 'The local cluster is stopping');
     if (this.#running.has(name)) return;
+    if (this.#emptying.has(name)) throw new CliError('failed', `${name} is being emptied`);
     const { cluster, directory, program } = this.#options;
     const child = new NodeProcess({ cluster, node, directory, program });
     this.#running.set(name, child);
@@ -90,6 +104,38 @@ export class Supervisor {
         // A failing report must not pass silently for a healthy node.
         process.emitWarning(error instanceof Error ? error : String(error));
       });
+  }
+
+  /**
+   * Deletes the data of a node whose store is gone for good: its next start makes a new store. Refuses
+   * whatever could cost data, as long as the cluster has not said that nothing is left there.
+   */
+  async empty(name: string): Promise<void> {
+    const problem = this.#whyKeep(name);
+    if (problem !== '') throw new CliError('usage', problem);
+    this.#emptying.add(name);
+    try {
+      await deleteData(this.directory, name);
+      this.#lastExits.delete(name);
+    } finally {
+      this.#emptying.delete(name);
+    }
+  }
+
+  /** Why the data of a node must stay; empty when it may go. */
+  #whyKeep(name: string): string {
+    if (this.nodeNamed(name).isProphet) {
+      return `${name} is a member of Prophet and must keep its disk: --fresh is for nodes with data alone`;
+    }
+    if (this.isRunning(name)) {
+      return `${name} runs: --fresh is for a node that was drained and has ended`;
+    }
+    if (this.#emptying.has(name)) return `${name} is being emptied already`;
+    if (this.isDrained(name)) return '';
+    return (
+      `${name} is not known to be drained, so its data is kept: start it without --fresh, ` +
+      'and it ends by itself when its store was removed for good'
+    );
   }
 
   /** Undefined when the node did not run. */
