@@ -19,15 +19,13 @@ export function findProblems(
   const prophet = objectIn(cluster, 'prophet');
   if (stringIn(prophet, 'leader') === '') problems.push('Prophet has no leader');
   if (!booleanIn(cluster, 'bootstrapped')) {
-    problems.push(
-      `it waits for its first ${numberIn(cluster, 'maxReplicas')} stores, ` +
-        `${numberIn(cluster, 'stores')} are there`,
-    );
+    const needed = counted(numberIn(cluster, 'maxReplicas'), 'store');
+    problems.push(`it waits for ${needed} to begin with, ${numberIn(cluster, 'stores')} there`);
   }
   const leaderless = numberIn(cluster, 'shardsWithoutLeader');
-  if (leaderless > 0) problems.push(`${shards(leaderless)} without a leader`);
+  if (leaderless > 0) problems.push(`${counted(leaderless, 'shard')} without a leader`);
   const thin = numberIn(cluster, 'shardsUnderReplicated');
-  if (thin > 0) problems.push(`${shards(thin)} with too few replicas`);
+  if (thin > 0) problems.push(`${counted(thin, 'shard')} with too few replicas`);
   for (const store of stores) {
     const state = stringIn(store, 'state');
     if (state === 'down' || state === 'disconnected') {
@@ -41,12 +39,13 @@ export function formatStatus(cluster: JsonObject, problems: readonly string[]): 
   const prophet = objectIn(cluster, 'prophet');
   const members = objectsIn(prophet, 'members').map((member) => stringIn(member, 'name'));
   const leader = stringIn(prophet, 'leader');
+  const replicas = counted(numberIn(cluster, 'maxReplicas'), 'replica');
   const rows: [string, string][] = [
     ['Cluster', `${stringIn(cluster, 'clusterId')}, version ${stringIn(cluster, 'version')}`],
     ['Health', problems.length === 0 ? 'healthy' : 'not healthy'],
     ...problems.map((problem): [string, string] => ['', `- ${problem}`]),
     ['Stores', `${numberIn(cluster, 'storesUp')} of ${numberIn(cluster, 'stores')} up`],
-    ['Shards', `${numberIn(cluster, 'shards')}, ${numberIn(cluster, 'maxReplicas')} replicas each`],
+    ['Shards', `${numberIn(cluster, 'shards')}, ${replicas} each`],
     ['Prophet', `${members.join(', ')}; leader ${leader === '' ? 'unknown' : leader}`],
   ];
   return formatTable(
@@ -55,6 +54,6 @@ export function formatStatus(cluster: JsonObject, problems: readonly string[]): 
   );
 }
 
-function shards(count: number): string {
-  return count === 1 ? '1 shard' : `${count} shards`;
+function counted(count: number, noun: string): string {
+  return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
 }

@@ -221,6 +221,15 @@ test('status says that the cluster is healthy, or every reason why not', async (
   assert.equal(json.healthy, false);
 });
 
+test('status counts one replica as one', async () => {
+  serveCluster({ ...CLUSTER, maxReplicas: 1, bootstrapped: false, stores: 0 }, STORE);
+  const { out } = await mkv(['status']);
+  assert.match(out, /^Shards: +1, 1 replica each$/m);
+  assert.match(out, /- it waits for 1 store to begin with, 0 there$/m);
+  serveCluster(CLUSTER, STORE);
+  assert.match((await mkv(['status'])).out, /^Shards: +1, 3 replicas each$/m);
+});
+
 test('stores and shards are tables; a store is drained by its name', async () => {
   serveCluster(CLUSTER, { ...STORE, blockedBy: 'no other store has room' });
   const stores = await mkv(['stores']);
