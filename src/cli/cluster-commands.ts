@@ -26,14 +26,16 @@ export function addClusterCommands(program: Command, context: CommandContext): v
     .action((_options: unknown, command: Command) =>
       runStores(command.optsWithGlobals<GlobalOptions>(), context),
     );
+  stores.addHelpText('after', STORES_HELP);
   for (const [name, description, isDraining] of [
-    ['drain', 'move every replica off a store, before its node is taken away', true],
-    ['cancel-drain', 'let a draining store serve again', false],
+    ['drain', 'move every replica off a store and then remove it for good', true],
+    ['cancel-drain', 'let a store serve again that drains and is not removed yet', false],
   ] as const) {
     stores
       .command(name)
       .description(description)
       .argument('<store>', 'its id or name, as `mkv stores` lists them')
+      .addHelpText('after', STORES_HELP)
       .action((store: string, _options: unknown, command: Command) =>
         runDrain({ store, isDraining }, command.optsWithGlobals<GlobalOptions>(), context),
       );
@@ -46,6 +48,16 @@ export function addClusterCommands(program: Command, context: CommandContext): v
       runStatus(command.optsWithGlobals<GlobalOptions>(), context),
     );
 }
+
+const STORES_HELP = `
+A drained store is gone for good: when its last replica has moved, the cluster removes it and its node
+ends, unless it is a member of Prophet. With an empty data directory the node joins as a new store
+(local cluster: mkv local start NODE --fresh).
+
+Examples:
+  mkv stores drain node3                 by the name of its node
+  mkv stores drain 4                     by its id
+  mkv stores cancel-drain node3          as long as \`mkv stores\` shows it as draining`;
 
 async function runShards(
   options: GlobalOptions & { readonly local?: boolean },
@@ -125,7 +137,7 @@ async function runDrain(
   const { terminal } = context;
   const api = apiOf(options, context);
   const stores = await api.stores();
-  const found = stores.find(({ id, name }) => String(id) === order.store || name === order.store);
+  const found = findStore(stores, order.store);
   if (found === undefined) {
     throw new CliError('notFound', `There is no store ${order.store}: \`mkv stores\` lists them`);
   }
@@ -135,8 +147,19 @@ async function runDrain(
     return printJson(terminal, { storeId, draining: order.isDraining });
   terminal.out(
     order.isDraining
-      ? `OK, store ${storeId} is draining: \`mkv stores\` shows how many shards are left\n`
+      ? `OK, store ${storeId} is draining: \`mkv stores\` shows how many shards are left. ` +
+          'With none left it is removed for good\n'
       : `OK, store ${storeId} serves again\n`,
+  );
+}
+
+/** By id, or by name; a node that joined again has left removed stores of its name behind. */
+function findStore(stores: readonly JsonObject[], wanted: string): JsonObject | undefined {
+  const named = stores.filter(({ name }) => name === wanted);
+  return (
+    stores.find(({ id }) => String(id) === wanted) ??
+    named.find(({ state }) => state !== 'removed') ??
+    named[0]
   );
 }
 

@@ -259,6 +259,22 @@ test('stores and shards are tables; a store is drained by its name', async () =>
   assert.equal(seen.at(-1), 'GET /v1/shards?local=true');
 });
 
+test('a name means the store that is there, not a removed one of the same name', async () => {
+  const stores = [{ ...STORE, id: 3, state: 'removed' }, STORE, { ...STORE, id: 5, name: '3' }];
+  answer(200, { stores });
+  const drained = await mkv(['stores', 'drain', 'node3']);
+  assert.equal(seen.at(-1), 'POST /v1/stores/4/drain');
+  assert.match(drained.out, /store 4 is draining: .* removed for good\n$/);
+  await mkv(['stores', 'drain', '3']);
+  assert.equal(seen.at(-1), 'POST /v1/stores/3/drain');
+});
+
+test('help of draining says that it is for good', async () => {
+  for (const args of [['stores'], ['stores', 'drain']]) {
+    assert.match((await mkv([...args, '--help'])).out, /A drained store is gone for good/);
+  }
+});
+
 test('the next node is tried when one is away, and a refusal that may pass is tried again', async () => {
   const other = createServer();
   await new Promise<void>((resolve) => other.listen({ host: '127.0.0.1', port: 0 }, resolve));

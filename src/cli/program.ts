@@ -15,7 +15,7 @@ Examples:
   mkv get greeting
   mkv scan user: --limit 20
   mkv status
-  mkv stores drain node3                 move everything off a store
+  mkv stores drain node3                 move everything off a store and remove it for good
 
 Options may stand before or behind the command. \`mkv <command> --help\` tells more about each.
 
