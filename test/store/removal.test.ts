@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EMPTY } from '../../src/kernel/bytes.ts';
 import type { ShardMeta } from '../../src/node/shard/shard-meta.ts';
 import { destroysRange, hardStateKey, logRange } from '../../src/node/storage/keys.ts';
 import { envelope, handMadeSnapshot, passing, shardMeta } from './hand-made.ts';
@@ -16,6 +17,11 @@ async function memberAlone(): Promise<{ cluster: StoreCluster; node: TestNode }>
   const cluster = new StoreCluster();
   const node = await cluster.add(4);
   await receive(cluster, node, META, 20);
+  const entry = { term: 7, index: 21, kind: 'empty', data: EMPTY } as const;
+  const append = { type: 'append', from: 10, to: 20, term: 7, previous: LAST } as const;
+  node.store.receive(envelope(META, { ...append, entries: [entry], commit: 20 }));
+  await cluster.run(100);
+  assert.equal(await countIn(node, logRange(1, 0, Number.MAX_SAFE_INTEGER)), 1);
   return { cluster, node };
 }
 
@@ -145,6 +151,49 @@ test('a removal that is learnt from the group and from a proof at once destroys 
   assert.ok(removed.engine.get(hardStateKey(1)) !== undefined, 'its term is on disk');
   assert.equal(removed.store.replica(1)?.replicaId, 99);
   assert.deepEqual(cluster.failures, []);
+});
+
+test('the next replica of a shard waits until nothing of the removed one is left', async () => {
+  const cluster = new StoreCluster();
+  for (const storeId of [1, 2, 3]) await cluster.add(storeId);
+  const meta = await cluster.bootstrap([1, 2, 3]);
+  await cluster.fill(KEYS, 'v');
+  await cluster.run(1000);
+  const { node } = await cluster.leaderOf(1);
+  const away = [1, 2, 3].find((id) => id !== node.storeId) ?? 0;
+  const removed = cluster.nodes.get(away);
+  const replicaId = removed?.store.replica(1)?.replicaId ?? 0;
+  assert.ok(removed);
+  await cluster.changeMembers(1, { type: 'remove', replicaId });
+  const next = { ...meta, replicas: [{ replicaId: 99, storeId: away, role: 'voter' as const }] };
+  await cluster.until(() => removed.store.replica(1) === undefined, 'it is removed');
+  assert.notEqual(await cluster.stateOf(away, meta), '');
+  while ((await cluster.stateOf(away, meta)) !== '') {
+    removed.store.receive(heartbeat(next, 99));
+    assert.equal(removed.store.replica(1), undefined);
+    await cluster.run(0.1);
+  }
+  await cluster.run(100);
+  removed.store.receive(heartbeat(next, 99));
+  assert.equal(removed.store.replica(1)?.replicaId, 99);
+});
+
+test('a vote on its way to the disk is not sent once a newer replica took the place', async () => {
+  const cluster = new StoreCluster();
+  const node = await cluster.add(4);
+  let votes = 0;
+  cluster.allow = ({ message }) => {
+    votes += message.type === 'vote-response' ? 1 : 0;
+    return false;
+  };
+  const vote = { type: 'vote', from: 10, to: 20, term: 9, last: LAST, isTransfer: false } as const;
+  node.store.receive(envelope(META, vote));
+  const begun = node.disk.writes;
+  await cluster.until(() => node.disk.writes > begun, 'its write has begun');
+  node.store.receive(heartbeat(NEXT_LIFE, 30));
+  await cluster.run(100);
+  assert.equal(node.store.replica(1)?.replicaId, 30);
+  assert.equal(votes, 0);
 });
 
 test('an uninitialised replica remembers its vote over a restart', async () => {

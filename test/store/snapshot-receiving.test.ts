@@ -4,9 +4,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { utf8 } from '../../src/kernel/bytes.ts';
+import { MatrixError } from '../../src/kernel/errors.ts';
 import type { ShardMeta } from '../../src/node/shard/shard-meta.ts';
 import { encodePart } from '../../src/node/shard/snapshot-codec.ts';
-import { identKey, stagingRange } from '../../src/node/storage/keys.ts';
+import { identKey, logRange, stagingRange } from '../../src/node/storage/keys.ts';
 import {
   dataEntry,
   entriesPart,
@@ -119,11 +120,13 @@ test('chunks of two snapshots of one shard never mix', async () => {
   held.pass(next.chunks.length);
   try {
     await cluster.settle(second);
-  } catch {
+  } catch (error) {
     // Refused while the other one was there: it comes again.
+    assert.ok(error instanceof MatrixError && error.code === 'UNAVAILABLE');
     second = node.store.receiveSnapshot(next.header, passing(next.chunks));
     await cluster.settle(second);
   }
+  assert.deepEqual(cluster.failures, []);
   const state = await cluster.stateOf(4, meta);
   assert.equal(state.includes(Buffer.from('old').toString('hex')), false);
   assert.equal(node.store.shard(1)?.replicaId, 30);
@@ -143,6 +146,53 @@ test('of two leaders that send a snapshot of one shard at a time the second is r
   held.pass(chunks.length);
   await cluster.settle(first);
   assert.equal(node.store.replica(1)?.durable.index, LAST.index);
+});
+
+test('lesson 20: two snapshots come in at a time, and a third is told to wait', async () => {
+  const { cluster, node } = await loneStore();
+  const send = (id: number) => {
+    const bounds = { start: `${id}`, end: `${id + 1}` };
+    const meta = shardMeta(id, ['10@1', '20@4'], bounds);
+    const { header, chunks } = snapshotOf(meta, 20, []);
+    const held = new HeldChunks(chunks);
+    return { held, received: node.store.receiveSnapshot(header, held) };
+  };
+  const two = [send(1), send(2)];
+  await cluster.run(10);
+  assert.equal(node.store.snapshots.receiving, 2);
+  await assert.rejects(cluster.settle(send(3).received), { code: 'UNAVAILABLE' });
+  for (const { held } of two) held.pass(1);
+  await cluster.settle(Promise.all(two.map(({ received }) => received)));
+  const third = send(3);
+  third.held.pass(1);
+  await cluster.settle(third.received);
+  assert.equal(node.store.shards().length, 3);
+});
+
+test('an installed snapshot takes the place of a wider state and of a log that went astray', async () => {
+  const { cluster, node } = await loneStore();
+  const wide = snapshotOf(META, 20, ['a', 'b', 'x', 'y'], 'old');
+  await cluster.settle(node.store.receiveSnapshot(wide.header, passing(wide.chunks)));
+  const entries = [21, 22, 23, 24].map((index) => {
+    return { term: 7, index, kind: 'normal', data: utf8('never committed') } as const;
+  });
+  const append = { type: 'append', from: 10, to: 20, term: 7, previous: LAST, entries } as const;
+  node.store.receive(envelope(META, { ...append, commit: 20 }));
+  await cluster.run(100);
+  assert.equal(node.store.replica(1)?.status().lastIndex, 24);
+  const bounds = { start: 'm', generation: 2 };
+  const meta = shardMeta(1, ['10@1', '11@2', '20@4'], bounds);
+  const last = { term: 9, index: 22 };
+  const next = handMadeSnapshot({ meta, from: 10, to: 20, last, keys: ['x'], value: 'new' });
+  await cluster.settle(node.store.receiveSnapshot(next.header, passing(next.chunks)));
+  assert.equal((await cluster.stateOf(4, META)).split('\n').length, 1);
+  cluster.kill(4);
+  const again = await cluster.add(4);
+  assert.equal(again.store.replica(1)?.status().lastIndex, 22);
+  assert.equal(again.store.replica(1)?.status().firstIndex, 23);
+  const log = logRange(1, 0, Number.MAX_SAFE_INTEGER);
+  const left = await again.engine.scan({ ...log, limit: 10, bytesMax: 1e9 });
+  assert.equal(left.entries.length, 0);
 });
 
 test('a snapshot that ends after a newer replica of the shard was addressed is refused', async () => {
