@@ -1,5 +1,5 @@
 // How `mkv local stop node3` reaches the running `mkv local`: a Unix socket in the directory, one JSON
-// line in, one out. The socket is also the lock: who listens on it runs this directory.
+// line in, one out. Only who holds the directory's lock listens on it.
 
 import { createHash } from 'node:crypto';
 import { chmodSync } from 'node:fs';

@@ -14,6 +14,7 @@ import {
 } from './cluster-file.ts';
 
 export const DEFAULT_DIRECTORY = './.matrixkv';
+const LOCK_FILE = 'supervisor.lock';
 
 export function dataDirectoryOf(directory: string, name: string): string {
   return join(directory, name);
@@ -27,21 +28,40 @@ export function runFileOf(directory: string): string {
   return join(directory, 'run.json');
 }
 
-/** Makes the directory where it is missing and proves that it can be written, before anything starts. */
-export async function claimDirectory(directory: string): Promise<LocalCluster | undefined> {
+/** The file by which a supervisor has the directory for itself. */
+export function lockFileOf(directory: string): string {
+  return join(directory, LOCK_FILE);
+}
+
+/** Makes the directory where it is missing; refuses one that belongs to others. */
+export async function openDirectory(directory: string): Promise<LocalCluster | undefined> {
   const cluster = await readExisting(directory);
   try {
     await makeDirectory(resolve(directory));
+  } catch (error) {
+    throw cannotWrite(directory, error);
+  }
+  return cluster;
+}
+
+/** Opens the directory and proves that it can be written, before anything starts. */
+export async function claimDirectory(directory: string): Promise<LocalCluster | undefined> {
+  const cluster = await openDirectory(directory);
+  try {
     const probe = join(directory, '.probe');
     await writeWhole(probe, '');
     await rm(probe);
   } catch (error) {
-    throw new CliError(
-      'failed',
-      `Cannot write to the directory ${directory} (${reasonOf(error)}): choose another with --dir`,
-    );
+    throw cannotWrite(directory, error);
   }
   return cluster;
+}
+
+export function cannotWrite(directory: string, error: unknown): CliError {
+  return new CliError(
+    'failed',
+    `Cannot write to the directory ${directory} (${reasonOf(error)}): choose another with --dir`,
+  );
 }
 
 /**
@@ -60,7 +80,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-function isExisting(error: unknown): boolean {
+export function isExisting(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EEXIST';
 }
 
@@ -80,7 +100,8 @@ async function readExisting(directory: string): Promise<LocalCluster | undefined
   const cluster = await readCluster(directory);
   if (cluster !== undefined) return cluster;
   // Leftovers of a first start that was cut short are ours.
-  if (entries.every((entry) => OWN_LEFTOVERS.includes(entry))) return undefined;
+  const isOwn = (entry: string): boolean => entry === LOCK_FILE || OWN_LEFTOVERS.includes(entry);
+  if (entries.every(isOwn)) return undefined;
   throw new CliError(
     'failed',
     `The directory ${directory} has files in it but no cluster.json, so it is no MatrixKV directory: ` +
@@ -130,8 +151,8 @@ function discardedDataOf(directory: string, name: string): string {
 }
 
 /**
- * Deletes what belongs to the local cluster, and nothing else. cluster.json goes last: a reset that
- * was cut short can be repeated.
+ * Deletes what belongs to the local cluster, and nothing else; the lock stays, as long as it is held.
+ * cluster.json goes last: a reset that was cut short can be repeated.
  */
 export async function resetDirectory(directory: string): Promise<void> {
   const cluster = await readExisting(directory);

@@ -237,7 +237,10 @@ test('a drained node keeps no other from starting, and the way back is told', as
   try {
     assert.match(await ready, /node1 .* data +drained\n/);
     const line = notes.find((note) => note.startsWith('node1 was drained and removed for good'));
-    assert.match(line ?? '', /as a new, empty store with `npx mkv local start node1 --fresh --dir \S+`$/);
+    assert.match(
+      line ?? '',
+      /as a new, empty store with `npx mkv local start node1 --fresh --dir \S+`$/,
+    );
     const listed = JSON.stringify(await askControl(path, { command: 'status' }));
     assert.match(listed, /"name":"node1","state":"drained"/);
     const all = await askControl(path, { command: 'start' });
@@ -286,4 +289,19 @@ test('a second start in the same directory is refused and leaves the first alone
   assert.ok(answer !== undefined);
   first.interrupt();
   await first.ended;
+});
+
+test('of two starts at the same instant one runs and the other is refused', async () => {
+  const both = await Promise.all([run(), run()]);
+  const [first, second] = await Promise.allSettled(both.map(({ ready }) => ready));
+  const states = [first?.status, second?.status].sort();
+  assert.deepEqual(states, ['fulfilled', 'rejected']);
+  const winner = both[first?.status === 'fulfilled' ? 0 : 1];
+  const loser = both[first?.status === 'fulfilled' ? 1 : 0];
+  await assert.rejects(loser?.ended ?? Promise.resolve(), /A local cluster runs in .* already/);
+  const answer = await askControl(join(directory, 'local'), { command: 'status' });
+  assert.equal(answer?.['supervisorPid'], process.pid);
+  winner?.interrupt();
+  await winner?.ended;
+  assert.ok(!(await readdir(join(directory, 'local'))).includes('supervisor.lock'));
 });

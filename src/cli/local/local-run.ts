@@ -13,7 +13,8 @@ import {
 } from './cluster-file.ts';
 import { alreadyRunning, isRunning, openControl } from './control-channel.ts';
 import { handleControl } from './control-requests.ts';
-import { claimDirectory, logFileOf, resetDirectory } from './directory.ts';
+import { claimDirectory, logFileOf, openDirectory, resetDirectory } from './directory.ts';
+import { lockDirectory } from './directory-lock.ts';
 import type { Interrupts } from './interrupts.ts';
 import { directoryFlag, exitLine, type LocalRun, readyText, startingLine } from './messages.ts';
 import { describeExit, type NodeExit } from './node-process.ts';
@@ -48,6 +49,16 @@ interface Progress {
 
 /** Resolves after a clean stop; throws CliError when the start failed, with all nodes stopped. */
 export async function runLocal(wish: LocalWish, ports: LocalPorts): Promise<void> {
+  await openDirectory(wish.directory);
+  const lock = await lockDirectory(wish.directory);
+  try {
+    await runLocked(wish, ports);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function runLocked(wish: LocalWish, ports: LocalPorts): Promise<void> {
   const run = await prepare(wish, ports.terminal);
   const progress: Progress = { isReady: false, failure: undefined };
   const shutdown = new AbortController();
