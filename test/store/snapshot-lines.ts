@@ -2,7 +2,7 @@
 // and may hold it or cut the line; a line breaks by itself when the process at either end dies.
 
 import { MatrixError } from '../../src/kernel/errors.ts';
-import type { TestNode } from './store-cluster.ts';
+import type { Store } from '../../src/node/store/store.ts';
 
 export interface ChunkOnLine {
   readonly from: number;
@@ -24,16 +24,21 @@ interface Line {
   readonly broken: PromiseWithResolvers<never>;
 }
 
+/** The node that runs a store, while it runs. */
+type FindReceiver = (
+  storeId: number,
+) => { readonly store: Pick<Store, 'receiveSnapshot'> } | undefined;
+
 export class SnapshotLines {
   /** Streams begun and streams taken in whole, between whom. */
   readonly begun: { readonly from: number; readonly to: number }[] = [];
   readonly delivered: { readonly from: number; readonly to: number }[] = [];
   /** Called for each chunk before it arrives: it may wait, or throw to cut the line. */
   onChunk: (chunk: ChunkOnLine) => Promise<void> | void = () => {};
-  readonly #find: (storeId: number) => TestNode | undefined;
+  readonly #find: FindReceiver;
   readonly #open = new Set<Line>();
 
-  constructor(find: (storeId: number) => TestNode | undefined) {
+  constructor(find: FindReceiver) {
     this.#find = find;
   }
 
