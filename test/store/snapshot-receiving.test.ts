@@ -195,6 +195,25 @@ test('an installed snapshot takes the place of a wider state and of a log that w
   assert.equal(left.entries.length, 0);
 });
 
+test('a first replica does not take the place of one that installs a snapshot', async () => {
+  for (let ms = 0; ms < 8; ms += 0.1) {
+    const { cluster, node } = await loneStore();
+    const { header, chunks } = snapshotOf(META);
+    const received = node.store.receiveSnapshot(header, passing(chunks));
+    const end = received.then(
+      () => 'installed',
+      () => 'refused',
+    );
+    await cluster.run(ms);
+    await cluster.settle(node.store.createInitial(META));
+    const index = await cluster.settle(end).then(() => node.store.replica(1)?.durable.index);
+    if ((await end) === 'installed') assert.equal(index, LAST.index);
+    await cluster.run(1000);
+    assert.equal(node.store.shard(1)?.replicaId, 20);
+    assert.deepEqual(cluster.failures, []);
+  }
+});
+
 test('a snapshot that ends after a newer replica of the shard was addressed is refused', async () => {
   const { cluster, node } = await loneStore();
   const { header, chunks } = snapshotOf(META);

@@ -112,6 +112,53 @@ test('a snapshot whose sender dies in the middle comes from the next leader', as
   await isEqualOn(cluster, [leader, 4]);
 });
 
+test('a leader that comes back sends no second snapshot while the first is on its way', async () => {
+  const cluster = await clusterOf([1, 2, 3]);
+  await cluster.fill(KEYS, VALUE);
+  let isHeld = true;
+  cluster.lines.onChunk = async ({ number }) => {
+    while (isHeld && number === 2) {
+      await new Promise<void>((resolve) => cluster.scheduler.after(20, resolve));
+    }
+  };
+  await cluster.add(4);
+  await cluster.changeMembers(1, { type: 'add-learner', replicaId: 20, storeId: 4 });
+  await cluster.until(() => cluster.lines.open === 1, 'the snapshot is on its way');
+  const sender = cluster.leader(1)?.node;
+  const meta = cluster.leader(1)?.shard.meta;
+  assert.ok(sender && meta);
+  const moveTo = (wanted: (storeId: number) => boolean): Promise<void> =>
+    cluster.until(() => {
+      const leader = cluster.leader(1);
+      if (leader === undefined || wanted(leader.node.storeId)) return leader !== undefined;
+      const to = meta.replicas.find(({ storeId, role }) => role === 'voter' && wanted(storeId));
+      const { epoch } = leader.shard.meta;
+      leader.node.store.takeStep({
+        type: 'transfer-leader',
+        shardId: 1,
+        epoch,
+        to: to?.replicaId ?? 0,
+      });
+      return false;
+    }, 'leadership has moved');
+  await moveTo((storeId) => storeId !== sender.storeId);
+  await moveTo((storeId) => storeId === sender.storeId);
+  let peak = 0;
+  await cluster.until(() => {
+    peak = Math.max(peak, sender.store.snapshots.sending);
+    const status = sender.store.replica(1)?.status().progress?.get(20);
+    return status?.state === 'snapshot';
+  }, 'the leader wants to send it again');
+  for (let ms = 0; ms < 2000; ms += 10) {
+    await cluster.run(10);
+    peak = Math.max(peak, sender.store.snapshots.sending);
+  }
+  assert.equal(peak, 1);
+  isHeld = false;
+  await cluster.until(() => hasCaughtUp(cluster, 4), 'the learner has caught up');
+  await isEqualOn(cluster, [sender.storeId, 4]);
+});
+
 test('a sender that loses its replica in the middle of a snapshot only ends that snapshot', async () => {
   const cluster = await clusterOf([1, 2, 3]);
   await cluster.fill(KEYS, VALUE);

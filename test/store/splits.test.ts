@@ -35,7 +35,10 @@ test('lesson 8: a store that applies a split late makes its part without a snaps
   split(cluster, 'k');
   await cluster.until(() => node.store.shards().length === 2, 'the others have split');
   const created = node.store.shards()[0]?.meta.id ?? 0;
+  // Whoever led the old shard elects at once; the third store does not even know of the new one.
+  const begun = cluster.scheduler.now();
   await cluster.until(() => cluster.leader(created) !== undefined, 'the new shard has a leader');
+  assert.ok(cluster.scheduler.now() - begun < 50);
   await cluster.put('a', 'after');
   await cluster.run(3000);
   assert.equal(cluster.nodes.get(late)?.store.replica(created), undefined);
@@ -89,6 +92,32 @@ test('a split that a crash interrupts at any write leaves two whole shards', asy
     assert.deepEqual(cluster.failures, []);
   }
   assert.ok(crashes > 3, `crashed ${crashes} times`);
+});
+
+test('a vote that is asked for before the split is given after it', async () => {
+  const cluster = new StoreCluster();
+  const node = await cluster.add(4);
+  const granted: number[] = [];
+  cluster.allow = ({ shardId, message }) => {
+    if (message.type === 'vote-response' && message.granted) granted.push(shardId);
+    return false;
+  };
+  const parent = shardMeta(1, ['10@1', '20@4']);
+  const { header, chunks } = handMadeSnapshot({ meta: parent, from: 10, to: 20, last: LAST });
+  await cluster.settle(node.store.receiveSnapshot(header, passing(chunks)));
+  const child = shardMeta(2, ['41@1', '40@4'], { end: 'k', generation: 2 });
+  const last = { term: 5, index: 5 };
+  const vote = { type: 'vote', from: 41, to: 40, term: 6, last, isTransfer: false } as const;
+  node.store.receive(envelope(child, vote));
+  await cluster.run(100);
+  assert.equal(node.store.replica(2), undefined);
+  const part = { shardId: 2, end: utf8('k'), replicaIds: [41, 40], sizeBytes: 0, keys: 0 };
+  const data = encodeCommand({ type: 'split', epoch: parent.epoch, parts: [part] });
+  const entries = [{ term: 7, index: 21, kind: 'normal', data }] as const;
+  const append = { type: 'append', from: 10, to: 20, term: 7, previous: LAST, entries } as const;
+  node.store.receive(envelope(parent, { ...append, commit: 21 }));
+  await cluster.run(100);
+  assert.deepEqual(granted, [2]);
 });
 
 /** Replicas 20 of shard 1 and 40 of shard 2 live on store 4; the split of 1 creates 2. */
