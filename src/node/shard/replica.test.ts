@@ -242,6 +242,9 @@ test('lesson 18: the bytes of waiting writes are bounded while the disk is busy'
   const large = rig.propose(put('large', 'x'.repeat(20_000)));
   await rig.settle();
   assert.equal(wordOf(large), 'answered', 'a limit is no dead end for what is large on its own');
+  const small = [rig.propose(put('a')), rig.propose(put('b'))];
+  await rig.settle();
+  assert.deepEqual(small.map(wordOf), ['answered', 'answered'], 'what was taken counts no more');
 });
 
 test('lesson 9: a learner that hears nothing any more counts the time without a leader', async () => {
