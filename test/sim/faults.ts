@@ -10,6 +10,10 @@ import type { NetworkQuality } from './simulated-network.ts';
 
 export type Fault =
   | { readonly type: 'crash'; readonly node: string; readonly downMs: number }
+  /** A crash in the middle of the next write, which may be lost. */
+  | { readonly type: 'crash-in-write'; readonly node: string; readonly downMs: number }
+  /** The power fails: every machine dies in the middle of its next write. */
+  | { readonly type: 'blackout'; readonly downMs: number }
   /** The process is asked to end, as by SIGTERM, and may take its time. */
   | { readonly type: 'stop'; readonly node: string; readonly downMs: number }
   /** The machine is gone for good, with its disk. */
@@ -54,9 +58,9 @@ export const NOTHING_LOST: Lossiness = {
   delayMsMax: 0,
 };
 
-const KINDS = ['crash', 'stop', 'pause', 'stall-disk', 'partition', 'one-way', 'clog'] as const;
 /** What can happen to a node without a network. */
-const KINDS_ALONE = ['crash', 'stop', 'pause', 'stall-disk'] as const;
+const KINDS_ALONE = ['crash', 'crash-in-write', 'blackout', 'stop', 'pause', 'stall-disk'] as const;
+const KINDS = [...KINDS_ALONE, 'partition', 'one-way', 'clog'] as const;
 type Kind = (typeof KINDS)[number];
 
 /** The longest that one fault lasts: several election time-outs. */
@@ -106,8 +110,11 @@ export function drawPlan(options: PlanOptions): RunPlan {
 export function describeFault(fault: Fault): string {
   switch (fault.type) {
     case 'crash':
+    case 'crash-in-write':
     case 'stop':
       return `${fault.type} ${fault.node} for ${fault.downMs} ms`;
+    case 'blackout':
+      return `blackout for ${fault.downMs} ms`;
     case 'lose':
       return `lose ${fault.node}`;
     case 'pause':
@@ -158,8 +165,11 @@ function drawFault(options: {
   const forMs = between(random, 50, FAULT_MS_MAX);
   switch (kind) {
     case 'crash':
+    case 'crash-in-write':
     case 'stop':
       return { type: kind, node, downMs: forMs };
+    case 'blackout':
+      return { type: kind, downMs: forMs };
     case 'pause':
     case 'stall-disk':
       return { type: kind, node, forMs };

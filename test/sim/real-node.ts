@@ -95,7 +95,7 @@ class RealNode implements SimulatedNode {
   }
 
   get admin(): AdminService | undefined {
-    return this.#node?.admin;
+    return this.#isStarted ? this.#node?.admin : undefined;
   }
 
   /** One that is still starting is ended on the spot. */
@@ -109,9 +109,11 @@ class RealNode implements SimulatedNode {
     else this.#ports.fail(error);
   }
 
-  /** Before the node is built nobody listens. */
+  /** Before the node has started nobody listens. */
   #service(): KvService {
-    if (this.#node === undefined) throw new MatrixError('UNAVAILABLE', 'The node is starting');
+    if (this.#node === undefined || !this.#isStarted) {
+      throw new MatrixError('UNAVAILABLE', 'The node is starting');
+    }
     return this.#node.kv;
   }
 }

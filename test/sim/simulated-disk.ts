@@ -24,6 +24,8 @@ export class SimulatedDisk {
   readonly #speed: DiskSpeed;
   readonly #state = new MemoryState();
   #inFlight: (() => void) | undefined;
+  /** What is to happen in the middle of the next write. */
+  #ambush: (() => void) | undefined;
   #stalledUntilMs = 0;
 
   constructor({ random, speed }: { readonly random: Random; readonly speed: DiskSpeed }) {
@@ -54,6 +56,11 @@ export class SimulatedDisk {
     return 'kept';
   }
 
+  /** Once, in the middle of the next write. */
+  duringNextWrite(action: () => void): void {
+    this.#ambush = action;
+  }
+
   /** No write ends before this moment of the world's time. */
   stall(untilMs: number): void {
     this.#stalledUntilMs = Math.max(this.#stalledUntilMs, untilMs);
@@ -79,7 +86,11 @@ export class SimulatedDisk {
         apply();
         resolve();
       };
-      clock.afterGlobal(this.#drawMs(), finish);
+      const durationMs = this.#drawMs();
+      const ambush = this.#ambush;
+      this.#ambush = undefined;
+      if (ambush !== undefined) clock.afterGlobal(durationMs / 2, ambush);
+      clock.afterGlobal(durationMs, finish);
     });
   }
 

@@ -145,8 +145,13 @@ export class World {
     this.#scheduler.record(describeFault(fault));
     switch (fault.type) {
       case 'crash':
-        this.#crash(this.#machine(fault.node));
-        this.#later(fault.downMs, () => this.#startProcess(this.#machine(fault.node)));
+        this.#crashFor(this.#machine(fault.node), fault.downMs);
+        break;
+      case 'crash-in-write':
+        this.#crashInWrite(this.#machine(fault.node), fault.downMs);
+        break;
+      case 'blackout':
+        for (const machine of this.#machines.values()) this.#crashInWrite(machine, fault.downMs);
         break;
       case 'stop':
         this.#stop(this.#machine(fault.node), fault.downMs);
@@ -202,6 +207,18 @@ export class World {
         if (!process.clock.isDead()) this.#scheduler.fail(error);
       });
     }
+  }
+
+  #crashFor(machine: Machine, downMs: number): void {
+    this.#crash(machine);
+    this.#later(downMs, () => this.#startProcess(machine));
+  }
+
+  #crashInWrite(machine: Machine, downMs: number): void {
+    const healings = this.#healings;
+    machine.disk.duringNextWrite(() => {
+      if (healings === this.#healings) this.#crashFor(machine, downMs);
+    });
   }
 
   #startProcess(machine: Machine): void {
