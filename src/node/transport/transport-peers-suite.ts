@@ -84,7 +84,8 @@ export function reconnectTests(start: Start): void {
     const b = await start();
     a.transport.send(b.address, heartbeat(1));
     await until('it arrives', () => b.received.length === 1);
-    await until('the connection is ended', () => a.ended.length === 1);
+    // The answer to the end may be recorded as well by the time we look.
+    await until('the connection is ended', () => a.ended.length > 0);
     a.transport.send(b.address, heartbeat(2));
     await until('it arrives', () => b.received.length === 2);
     assert.deepEqual(a.unreachable, []);
