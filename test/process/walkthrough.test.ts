@@ -17,7 +17,6 @@ import { LocalCluster } from './local-cluster.ts';
 import { isAlive } from './started-processes.ts';
 import { until } from './until.ts';
 
-const READY_MS_MAX = 5_000;
 const REPLICATED_MS_MAX = 20_000;
 const UNAVAILABLE_MS_MAX = 2_000;
 /** For what has no promised time: a slow machine may be slow. */
@@ -74,8 +73,8 @@ describe('the walk-through on four real processes', { timeout: 180_000 }, () => 
     const start = performance.now();
     const printed = await cluster.start();
     const took = performance.now() - start;
+    // How long that takes is for `npm run measure` to say: here other tests use the processor too.
     t.diagnostic(`ready after ${Math.round(took)} ms`);
-    assert.ok(took <= READY_MS_MAX, `Ready after ${took} ms`);
     for (const [index, name] of NAMES.entries()) {
       const roles = index < 3 ? 'prophet,data' : 'data';
       assert.match(printed, new RegExp(`${name} +${cluster.url(index)} +${roles} +\\d+`));
