@@ -61,3 +61,22 @@ test('a shard that grows by overwriting alone is split as well', async () => {
   }
   assert.ok(node.store.shards().length >= 2, `${node.store.shards().length} shards`);
 });
+
+test('a write that is counted but not on disk yet does not keep its shard from splitting', async () => {
+  const cluster = new StoreCluster({ shardCapacityBytes: CAPACITY });
+  for (const storeId of [1, 2, 3]) await cluster.add(storeId);
+  await cluster.bootstrap([1, 2, 3]);
+  await cluster.put('k1', 'small');
+  await cluster.run(500);
+  const { node } = await cluster.leaderOf(1);
+  // Of the writes that the next put causes at the leader, the second holds the application.
+  const hanging = node.disk.writes + 2;
+  cluster.fate = ({ storeId, number }) =>
+    storeId === node.storeId && number === hanging ? 'hang' : 'done';
+  await cluster.put('large', 'x'.repeat(1500));
+  await cluster.until(() => node.disk.isHanging, 'the application is on its way to the disk');
+  await cluster.run(200);
+  node.disk.release();
+  await cluster.until(() => node.store.shards().length === 2, 'the shard is split');
+  assert.deepEqual(cluster.failures, []);
+});

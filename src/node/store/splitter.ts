@@ -24,6 +24,8 @@ export interface SplitterOptions {
   readonly capacityBytes: number;
   readonly allocateIds: (count: number) => Promise<number>;
   readonly wake: (replica: Replica) => void;
+  /** Resolves when everything that is applied by now is on disk. */
+  readonly settled: () => Promise<void>;
 }
 
 const PAGE_ENTRIES = 1000;
@@ -92,6 +94,8 @@ export class Splitter {
     const { keys, sizeBytes } = machine.counters;
     const targetBytes = this.#options.capacityBytes;
     const planner = new SplitPlanner({ start, sizeBytes, targetBytes });
+    // The counters run ahead of the disk by the turn in flight; what they count must be seen below.
+    await this.#options.settled();
     const parts = await this.#measure(replica, planner);
     const missingBytes = targetBytes - planner.measuredBytes;
     if (missingBytes > 0) {

@@ -129,7 +129,16 @@ export class Store implements LocalStore {
     this.#requests = new Requests({ host, engine, observer, wake });
     const capacityBytes = options.shardCapacityBytes;
     const allocateIds = (count: number): Promise<number> => listener.allocateIds(count);
-    this.#splitter = new Splitter({ engine, clock, observer, capacityBytes, allocateIds, wake });
+    const settled = (): Promise<void> => this.#loop.nextTurn();
+    this.#splitter = new Splitter({
+      engine,
+      clock,
+      observer,
+      capacityBytes,
+      allocateIds,
+      wake,
+      settled,
+    });
     this.#steps = new StepTaker({ host, splitter: this.#splitter, wake });
     const splitAt = (shardId: ShardId): number | undefined => this.#splitAt.get(shardId);
     this.#sender = new SnapshotSender({
