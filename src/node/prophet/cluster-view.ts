@@ -24,6 +24,8 @@ export interface ShardInfo {
   /** Undefined when none reported, or when its store is silent. */
   readonly leader: ReplicaDescriptor | undefined;
   readonly health: ReadonlyMap<ReplicaId, ReplicaHealth>;
+  /** As its leader reported last; 0 before the first report. */
+  readonly sizeBytes: number;
 }
 
 export interface ClusterInfo {
@@ -63,6 +65,7 @@ export function gatherCluster(
       meta,
       leader: isLed ? leader : undefined,
       health: status?.health ?? new Map(),
+      sizeBytes: status?.sizeBytes ?? 0,
     });
   }
   return { now, maxReplicas: state.cluster.maxReplicas, stores, shards };

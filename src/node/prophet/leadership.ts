@@ -149,7 +149,7 @@ export class Leadership {
     const { now } = cluster;
     const running = {
       operators: this.#operators.all(),
-      addsPerStore: this.#operators.addsPerStore(now),
+      addBytesPerStore: this.#operators.addBytesPerStore(now),
     };
     const brake = isBraked(this.#brake, { now, brakeMs: this.#config.brakeMs });
     for (const plan of schedule(cluster, { running, isBraked: brake })) {

@@ -13,19 +13,23 @@ import { LIMITS } from './prophet-config.ts';
 /** What is under way when a round of scheduling begins. */
 export interface Running {
   readonly operators: readonly Operator[];
-  readonly addsPerStore: ReadonlyMap<StoreId, number>;
+  readonly addBytesPerStore: ReadonlyMap<StoreId, number>;
 }
+
+/** Of what a store reports to be on its way, nobody knows the size: it is taken to be large. */
+const REPORTED_COPY_BYTES = LIMITS.copyBytesPerStore / 2;
 
 export class Ledger {
   readonly #replicas = new Map<StoreId, number>();
   readonly #leaders = new Map<StoreId, number>();
+  /** Bytes on their way to and from each store, and given within the last minute. */
   readonly #receiving = new Map<StoreId, number>();
   readonly #sending = new Map<StoreId, number>();
   readonly #adds: Map<StoreId, number>;
   #balancing = 0;
 
   constructor(cluster: ClusterInfo, running: Running) {
-    this.#adds = new Map(running.addsPerStore);
+    this.#adds = new Map(running.addBytesPerStore);
     for (const shard of cluster.shards.values()) {
       for (const replica of shard.meta.replicas) change(this.#replicas, replica.storeId, 1);
       if (shard.leader !== undefined) change(this.#leaders, shard.leader.storeId, 1);
@@ -38,8 +42,8 @@ export class Ledger {
     }
     // What the stores report covers snapshots that no operator of this leader asked for.
     for (const store of cluster.stores.values()) {
-      raise(this.#receiving, store.id, store.snapshotsReceiving);
-      raise(this.#sending, store.id, store.snapshotsSending);
+      raise(this.#receiving, store.id, store.snapshotsReceiving * REPORTED_COPY_BYTES);
+      raise(this.#sending, store.id, store.snapshotsSending * REPORTED_COPY_BYTES);
     }
   }
 
@@ -47,7 +51,7 @@ export class Ledger {
   enter(plan: Plan, shard: ShardInfo): void {
     this.#enter(plan, shard, { isAdded: false, isVoter: false });
     const storeId = addedTo(plan);
-    if (storeId !== undefined) change(this.#adds, storeId, 1);
+    if (storeId !== undefined) change(this.#adds, storeId, copyBytes(shard));
   }
 
   replicas(storeId: StoreId): number {
@@ -63,12 +67,12 @@ export class Ledger {
   }
 
   canSend(storeId: StoreId): boolean {
-    return (this.#sending.get(storeId) ?? 0) < LIMITS.snapshotsPerStore;
+    return (this.#sending.get(storeId) ?? 0) < LIMITS.copyBytesPerStore;
   }
 
   canReceive(storeId: StoreId): boolean {
-    const isFree = (this.#receiving.get(storeId) ?? 0) < LIMITS.snapshotsPerStore;
-    return isFree && (this.#adds.get(storeId) ?? 0) < LIMITS.addsPerMinute;
+    const isFree = (this.#receiving.get(storeId) ?? 0) < LIMITS.copyBytesPerStore;
+    return isFree && (this.#adds.get(storeId) ?? 0) < LIMITS.addBytesPerMinute;
   }
 
   #enter(
@@ -79,8 +83,10 @@ export class Ledger {
     const target = addedTo(plan);
     if (target !== undefined && !seen.isAdded) change(this.#replicas, target, 1);
     if (target !== undefined && !seen.isVoter) {
-      change(this.#receiving, target, 1);
-      if (shard.leader !== undefined) change(this.#sending, shard.leader.storeId, 1);
+      change(this.#receiving, target, copyBytes(shard));
+      if (shard.leader !== undefined) {
+        change(this.#sending, shard.leader.storeId, copyBytes(shard));
+      }
     }
     const goneId = takenAway(plan);
     const gone = goneId === undefined ? undefined : replicaById(shard.meta, goneId);
@@ -95,6 +101,11 @@ export class Ledger {
     change(this.#leaders, shard.leader.storeId, -1);
     change(this.#leaders, next.storeId, 1);
   }
+}
+
+/** What a copy of the shard counts in limits. */
+export function copyBytes(shard: ShardInfo): number {
+  return Math.max(shard.sizeBytes, LIMITS.copyBytesMin);
 }
 
 function change(counts: Map<StoreId, number>, storeId: StoreId, by: number): void {

@@ -7,6 +7,7 @@ import type { ReplicaId, ShardId, StoreId } from '../../kernel/ids.ts';
 import { NO_ID } from '../../kernel/ids.ts';
 import type { Logger } from '../../kernel/observer.ts';
 import type { ClusterInfo, ShardInfo } from './cluster-view.ts';
+import { copyBytes } from './ledger.ts';
 import type { Operator } from './operator-progress.ts';
 import { judge, tickOff } from './operator-progress.ts';
 import type { Plan } from './plan.ts';
@@ -16,13 +17,18 @@ import type { ShardStep } from './protocol.ts';
 
 const MINUTE_MS = 60_000;
 
+interface Addition {
+  readonly at: number;
+  readonly bytes: number;
+}
+
 export class Operators {
   readonly #log: Logger;
   readonly #operators = new Map<ShardId, Operator>();
   /** The step that each operator wants done now, for the store that leads the shard. */
   readonly #steps = new Map<ShardId, { readonly storeId: StoreId; readonly step: ShardStep }>();
-  /** When each store was given replicas within the last minute. */
-  readonly #adds = new Map<StoreId, number[]>();
+  /** What each store was given within the last minute. */
+  readonly #adds = new Map<StoreId, readonly Addition[]>();
 
   constructor(log: Logger) {
     this.#log = log;
@@ -57,8 +63,10 @@ export class Operators {
       epoch: at.shard.meta.epoch,
       stepSince: at.now,
     });
-    if (storeId !== undefined)
-      this.#adds.set(storeId, [...this.#recentAdds(storeId, at.now), at.now]);
+    if (storeId !== undefined) {
+      const addition = { at: at.now, bytes: copyBytes(at.shard) };
+      this.#adds.set(storeId, [...this.#recentAdds(storeId, at.now), addition]);
+    }
     this.#log.info(
       { shard: plan.shardId, plan: plan.type, reason: plan.reason },
       'Operator starts',
@@ -82,15 +90,18 @@ export class Operators {
       .map((entry) => entry.step);
   }
 
-  /** How many replicas each store was given within the last minute. */
-  addsPerStore(now: number): ReadonlyMap<StoreId, number> {
-    const counts = new Map<StoreId, number>();
+  /** How many bytes of replicas each store was given within the last minute, as limits count them. */
+  addBytesPerStore(now: number): ReadonlyMap<StoreId, number> {
+    const sums = new Map<StoreId, number>();
     for (const storeId of this.#adds.keys()) {
       const recent = this.#recentAdds(storeId, now);
       this.#adds.set(storeId, recent);
-      counts.set(storeId, recent.length);
+      sums.set(
+        storeId,
+        recent.reduce((sum, { bytes }) => sum + bytes, 0),
+      );
     }
-    return counts;
+    return sums;
   }
 
   #advanceOne(operator: Operator, shard: ShardInfo, cluster: ClusterInfo): void {
@@ -110,8 +121,8 @@ export class Operators {
     this.#steps.set(shardId, { storeId: shard.leader.storeId, step });
   }
 
-  #recentAdds(storeId: StoreId, now: number): number[] {
-    return (this.#adds.get(storeId) ?? []).filter((at) => now - at < MINUTE_MS);
+  #recentAdds(storeId: StoreId, now: number): readonly Addition[] {
+    return (this.#adds.get(storeId) ?? []).filter(({ at }) => now - at < MINUTE_MS);
   }
 }
 

@@ -30,16 +30,24 @@ export const DEFAULT_PROPHET_CONFIG: ProphetConfig = {
   brakeMs: 1_800_000,
 };
 
+const MIB = 2 ** 20;
+
 export const LIMITS = {
   /** Share of the known shards that must have reported, in percent. */
   preparedPercent: 80,
   /** More stores down than this share, and at least `brakeStoresMin`, is a mass failure. */
   brakePercent: 30,
   brakeStoresMin: 2,
-  /** Replicas that one store is given within a minute (d.12). */
-  addsPerMinute: 15,
-  /** Snapshots that one store receives, and that one store sends, at a time (lesson 20). */
-  snapshotsPerStore: 2,
+  /**
+   * What copying a shard counts at least. Copies are limited by their bytes, as these are what burdens
+   * disks and links: by number alone, a store with hundreds of small shards would be made up for in
+   * tens of minutes, and its data stand on two legs for so long.
+   */
+  copyBytesMin: 4 * MIB,
+  /** Given to one store within a minute: 15 shards of 64 MiB (d.12). */
+  addBytesPerMinute: 15 * 64 * MIB,
+  /** Received by one store, and sent by one store, at a time: 2 shards of 64 MiB (lesson 20). */
+  copyBytesPerStore: 2 * 64 * MIB,
   /** Operators in flight; further plans wait for the next round. */
   operatorsMax: 128,
   /** Of these for the sake of balance only. */

@@ -14,6 +14,7 @@ import type { Plan } from './plan.ts';
 import { addedTo } from './plan.ts';
 import { isBraked, RELEASED, watchForMassFailure } from './policies/brake.ts';
 import { describeBlockedDrain } from './policies/drain.ts';
+import { LIMITS } from './prophet-config.ts';
 import type { ShardStep } from './protocol.ts';
 import { schedule } from './scheduler.ts';
 
@@ -22,6 +23,8 @@ const BRAKE_MS = 1_800_000;
 class World {
   now = 0;
   maxReplicas = 3;
+  /** Of every shard. */
+  sizeBytes = 64 * 2 ** 20;
   readonly stores = new Map<number, StoreInfo>();
   readonly metas = new Map<number, ShardMeta>();
   readonly leaders = new Map<number, number>();
@@ -96,7 +99,9 @@ class World {
             },
           ] as const,
       );
-      shards.set(id, { meta, leader: isLed ? leader : undefined, health: new Map(health) });
+      const { sizeBytes } = this;
+      const healthById = new Map(health);
+      shards.set(id, { meta, leader: isLed ? leader : undefined, health: healthById, sizeBytes });
     }
     return { now: this.now, maxReplicas: this.maxReplicas, stores: this.stores, shards };
   }
@@ -106,7 +111,7 @@ class World {
     this.#brake = watchForMassFailure(cluster, this.#brake);
     const running = {
       operators: this.operators.all(),
-      addsPerStore: this.operators.addsPerStore(this.now),
+      addBytesPerStore: this.operators.addBytesPerStore(this.now),
     };
     const braked = isBraked(this.#brake, { now: this.now, brakeMs: BRAKE_MS });
     return schedule(cluster, { running, isBraked: braked });
@@ -176,7 +181,8 @@ class World {
 
   /** Limits per minute may be all that keeps the next move back. */
   #isRateLimited(): boolean {
-    return [...this.operators.addsPerStore(this.now).values()].some((count) => count >= 15);
+    const sums = this.operators.addBytesPerStore(this.now);
+    return [...sums.values()].some((bytes) => bytes >= LIMITS.addBytesPerMinute);
   }
 
   #isUp(replica: ReplicaDescriptor): boolean {
@@ -243,7 +249,7 @@ describe('repair', () => {
     const shard = cluster.shards.get(1);
     assert.ok(shard);
     const deaf = { ...cluster, shards: new Map([[1, { ...shard, health: new Map() }]]) };
-    const running = { operators: [], addsPerStore: new Map() };
+    const running = { operators: [], addBytesPerStore: new Map() };
     assert.deepEqual(schedule(deaf, { running, isBraked: false }), []);
   });
 
@@ -473,7 +479,19 @@ describe('placement', () => {
     assert.deepEqual(planned(world), ['replace to 4', 'replace to 4']);
   });
 
-  test('a store is given fifteen replicas a minute at most', () => {
+  test('small shards are copied in numbers, up to the same bytes', () => {
+    const world = worldOf(
+      4,
+      Array.from({ length: 300 }, (_, index) => (index % 2 === 0 ? [1, 2, 3] : [2, 1, 3])),
+    );
+    world.sizeBytes = 1_000;
+    world.setStore(3, { liveness: 'down' });
+    assert.equal(planned(world).length, 32);
+    for (let round = 0; round < 58; round += 1) world.round();
+    assert.equal(world.log.filter((entry) => entry === 'add-learner').length, 240);
+  });
+
+  test('a store is given fifteen large replicas a minute at most', () => {
     const world = worldOf(
       4,
       Array.from({ length: 40 }, () => [1, 2, 3]),
