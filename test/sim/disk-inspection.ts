@@ -13,6 +13,7 @@ import {
   rangeContains,
 } from '../../src/kernel/bytes.ts';
 import { PROPHET_SHARD, type ReplicaId, type ShardId } from '../../src/kernel/ids.ts';
+import type { ProphetState } from '../../src/node/prophet/command-checks.ts';
 import { ProphetMachine } from '../../src/node/prophet/prophet-machine.ts';
 import { type ShardMeta, sameEpoch } from '../../src/node/shard/shard-meta.ts';
 import {
@@ -54,10 +55,11 @@ const ENTRIES_MAX = 1_000_000;
 export function inspectDisks(options: { readonly maxReplicas: number }): Inspect {
   return async (disks) => {
     const shards = new Map<ShardId, StoredReplica[]>();
-    const removed = await removedStores(disks);
+    const prophet = await readProphet(disks);
+    const removed = [...prophet.stores.values()].filter(({ state }) => state === 'removed');
     for (const [machine, disk] of disks) {
       // What is left on a removed store belongs to nobody any more.
-      if (removed.has(machine)) continue;
+      if (removed.some(({ name }) => name === machine)) continue;
       const { replicas, problem } = await readMachine(machine, disk);
       if (problem !== undefined) return problem;
       for (const replica of replicas) {
@@ -69,23 +71,25 @@ export function inspectDisks(options: { readonly maxReplicas: number }): Inspect
       const inspection = compareReplicas(replicas, options.maxReplicas);
       if (inspection.type !== 'good') return inspection;
     }
-    return checkCover(
-      [...shards.values()].map(([first]) => must(first, 'A shard has a replica').meta),
-    );
+    const metas = [...shards.values()]
+      .map(([first]) => must(first, 'A shard has a replica').meta)
+      .filter(({ id }) => id !== PROPHET_SHARD);
+    const cover = checkCover(metas);
+    return cover.type === 'good' ? checkProphet(prophet, metas) : cover;
   };
 }
 
-/** The machines whose stores Prophet has taken out, as the disks of its members say. */
-async function removedStores(disks: ReadonlyMap<string, Engine>): Promise<ReadonlySet<string>> {
-  const names = new Set<string>();
-  for (const disk of disks.values()) {
-    const prophet = new ProphetMachine();
-    await prophet.load(stateReader(disk));
-    for (const { name, state } of prophet.state.stores.values()) {
-      if (state === 'removed') names.add(name);
-    }
-  }
-  return names;
+/** What Prophet knows, from the member's disk that is furthest ahead. */
+async function readProphet(disks: ReadonlyMap<string, Engine>): Promise<ProphetState> {
+  const key = applyStateKey(PROPHET_SHARD);
+  const appliedOn = (disk: Engine): number => {
+    const record = disk.get(key);
+    return record === undefined ? -1 : decodeApplyState(key, record).applied.index;
+  };
+  const [newest] = [...disks.values()].sort((a, b) => appliedOn(b) - appliedOn(a));
+  const machine = new ProphetMachine();
+  await machine.load(stateReader(must(newest, 'There is a disk')));
+  return machine.state;
 }
 
 async function readMachine(
@@ -179,9 +183,7 @@ function sameMeta(a: ShardMeta, b: ShardMeta): boolean {
 }
 
 function checkCover(metas: readonly ShardMeta[]): Inspection {
-  const ordered = metas
-    .filter(({ id }) => id !== PROPHET_SHARD)
-    .sort((a, b) => compareBytes(a.start, b.start));
+  const ordered = [...metas].sort((a, b) => compareBytes(a.start, b.start));
   const last = ordered.at(-1);
   if (last === undefined) return unfinished('There is no shard yet');
   let reached: Uint8Array = EMPTY;
@@ -194,6 +196,18 @@ function checkCover(metas: readonly ShardMeta[]): Inspection {
     reached = meta.end;
   }
   return reached.length === 0 ? GOOD : wrong(`No shard behind ${describeBytes(reached)}`);
+}
+
+/** What Prophet has written down is what there is. */
+function checkProphet(prophet: ProphetState, metas: readonly ShardMeta[]): Inspection {
+  for (const meta of metas) {
+    const known = prophet.shards.get(meta.id);
+    if (known === undefined || !sameMeta(known, meta)) {
+      return unfinished(`Prophet does not know shard ${meta.id} as it is`);
+    }
+  }
+  const strange = [...prophet.shards.keys()].find((id) => !metas.some((meta) => meta.id === id));
+  return strange === undefined ? GOOD : unfinished(`Prophet knows a shard ${strange}`);
 }
 
 async function readAll(disk: Engine, range: KeyRange): Promise<readonly EngineEntry[]> {

@@ -57,10 +57,10 @@ class RealNode implements SimulatedNode {
     this.#ports = ports;
     this.#settings = settings;
     this.kv = {
-      get: async (key, context) => this.#service().get(key, context),
-      put: async (request, context) => this.#service().put(request, context),
-      delete: async (request, context) => this.#service().delete(request, context),
-      scan: async (request, context) => this.#service().scan(request, context),
+      get: (key, context) => this.#take((kv) => kv.get(key, context)),
+      put: (request, context) => this.#take((kv) => kv.put(request, context)),
+      delete: (request, context) => this.#take((kv) => kv.delete(request, context)),
+      scan: (request, context) => this.#take((kv) => kv.scan(request, context)),
     };
   }
 
@@ -109,12 +109,15 @@ class RealNode implements SimulatedNode {
     else this.#ports.fail(error);
   }
 
-  /** Before the node has started nobody listens. */
-  #service(): KvService {
-    if (this.#node === undefined || !this.#isStarted) {
-      throw new MatrixError('UNAVAILABLE', 'The node is starting');
-    }
-    return this.#node.kv;
+  /** A paused process takes the call in when it goes on; before it has started nobody listens. */
+  #take<Answer>(call: (kv: KvService) => Promise<Answer>): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#ports.clock.enter(() => {
+        const kv = this.#isStarted ? this.#node?.kv : undefined;
+        if (kv === undefined) reject(new MatrixError('UNAVAILABLE', 'The node is starting'));
+        else call(kv).then(resolve, reject);
+      });
+    });
   }
 }
 

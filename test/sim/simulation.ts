@@ -27,6 +27,8 @@ export interface SimulationOptions {
   /** When a machine may be lost for good, so that the others must do without; never if left out. */
   readonly mayLose?: MayLose | undefined;
   readonly errands?: Errands;
+  /** In place of one drawn from the seed. */
+  readonly plan?: RunPlan;
   /** What else was drawn for this run: printed with the plan. */
   readonly settings?: string;
   /** Looks at what lies on the disks once the clients are gone. */
@@ -97,7 +99,13 @@ class Simulation {
     const scheduler = this.#scheduler;
     const random = new SeededRandom(seed);
     const span = { fromMs: FIRST_FAULT_MS, untilMs: faultsMs };
-    this.#plan = drawPlan({ random: fork(random), nodes, mayLose: mayLose !== undefined, ...span });
+    const drawn = drawPlan({
+      random: fork(random),
+      nodes,
+      mayLose: mayLose !== undefined,
+      ...span,
+    });
+    this.#plan = options.plan ?? drawn;
     this.#world = new World({
       scheduler,
       random: fork(random),
