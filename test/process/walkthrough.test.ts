@@ -190,8 +190,17 @@ describe('the walk-through on four real processes', { timeout: 180_000 }, () => 
     });
   }
 
-  test('4: a node that is killed by kill -9 is replaced just so, and restart works', async (t) => {
+  test('4: a node that is killed by kill -9 is replaced just so, also with many shards', async (t) => {
+    for (let number = 0; number < 400; number += 1) {
+      await set(cluster.url(number % 4), `many-${number}`, 'x'.repeat(100));
+    }
     await untilReplicated(NAMES, PATIENCE_MS);
+    const wait = { what: 'many replicas on node3', withinMs: PATIENCE_MS };
+    await until(wait, async () => {
+      const { length } = await readLocalShardIds(cluster.url(3));
+      return length >= 10 ? '' : `${length} replicas`;
+    });
+    t.diagnostic(`${(await readShards(cluster.url(0))).length} shards`);
     await cluster.kill('node3');
     const took = await untilReplicated(['node0', 'node1', 'node2'], REPLICATED_MS_MAX);
     t.diagnostic(`three live replicas of every shard after ${Math.round(took)} ms`);
