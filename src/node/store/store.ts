@@ -96,15 +96,7 @@ export class Store implements LocalStore {
     const host = this.#host;
     const wake = (replica: Replica): void => this.#loop.wake(replica);
     const onFatal = (error: unknown): void => listener.onFatal(error);
-    this.#loop = new TurnLoop({
-      engine,
-      clock,
-      observer,
-      onFatal,
-      send: (shardId, message) => this.#send(shardId, message),
-      reserve: (meta) => this.#reserve(meta),
-      carryOut: (effect) => this.#carryOut(effect),
-    });
+    this.#loop = this.#buildLoop();
     const submit = this.#loop.submit.bind(this.#loop);
     const machine =
       options.prophetMachine === undefined ? {} : { prophetMachine: options.prophetMachine };
@@ -149,18 +141,35 @@ export class Store implements LocalStore {
       wake,
       splitAt,
     });
-    this.#receiver = new SnapshotReceiver({
+    this.#receiver = this.#buildReceiver();
+    this.#reclaimer = new SpaceReclaimer({ engine, observer });
+    this.#destroyer = new Destroyer({ engine, submit, host, observer, onFatal });
+  }
+
+  #buildLoop(): TurnLoop {
+    const { engine, clock, observer, listener } = this.#options;
+    return new TurnLoop({
       engine,
-      submit,
-      host,
-      wake,
+      clock,
+      observer,
+      onFatal: (error) => listener.onFatal(error),
+      send: (shardId, message) => this.#send(shardId, message),
+      reserve: (meta) => this.#reserve(meta),
+      carryOut: (effect) => this.#carryOut(effect),
+    });
+  }
+
+  #buildReceiver(): SnapshotReceiver {
+    return new SnapshotReceiver({
+      engine: this.#options.engine,
+      submit: (operations) => this.#loop.submit(operations),
+      host: this.#host,
+      wake: (replica) => this.#loop.wake(replica),
       storeId: () => this.#storeId,
       replicaFor: (shardId, replicaId) => this.#replicaFor(shardId, replicaId),
       nextTurn: () => this.#loop.nextTurn(),
       installed: (shardId) => this.#installs.get(shardId) ?? Promise.resolve(),
     });
-    this.#reclaimer = new SpaceReclaimer({ engine, observer });
-    this.#destroyer = new Destroyer({ engine, submit, host, observer, onFatal });
   }
 
   get storeId(): StoreId {
