@@ -39,7 +39,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     builtins: 'none',
   },
   'src/node/prophet': {
-    mayImport: ['src/kernel', 'src/node/shard/state-machine.ts', 'src/node/shard/shard-meta.ts'],
+    mayImport: [
+      'src/kernel',
+      'src/node/shard/state-machine.ts',
+      'src/node/shard/shard-meta.ts',
+      'src/node/shard/shard-meta-codec.ts',
+    ],
     builtins: 'none',
   },
   'src/node/store': {

@@ -8,6 +8,7 @@ import type { ErrorCode } from '../../kernel/errors.ts';
 import { isErrorCode, MatrixError } from '../../kernel/errors.ts';
 import type { StoreId } from '../../kernel/ids.ts';
 import type { ShardMeta } from '../shard/shard-meta.ts';
+import { decodeShardMeta, encodeShardMeta } from '../shard/shard-meta-codec.ts';
 import type { RegisterStoreRequest } from './protocol.ts';
 import type { StoreLifecycle } from './records.ts';
 import {
@@ -15,10 +16,8 @@ import {
   readDescriptor,
   readLifecycle,
   readList,
-  readShard,
   writeDescriptor,
   writeLifecycle,
-  writeShard,
 } from './records.ts';
 
 export type Command =
@@ -68,7 +67,7 @@ export function encodeCommand(command: Command): Uint8Array {
       return writer.finish();
     case 'put-shards':
       writer.u32(command.shards.length);
-      for (const shard of command.shards) writeShard(writer, shard);
+      for (const shard of command.shards) encodeShardMeta(writer, shard);
       return writer.finish();
     case 'extend-ids':
       return writer.u32(command.count).finish();
@@ -107,7 +106,7 @@ function readBody(reader: ByteReader): Command {
       return { type: 'bootstrap', storeIds, splitKeys };
     }
     case TAGS['put-shards']:
-      return { type: 'put-shards', shards: readList(reader, readShard) };
+      return { type: 'put-shards', shards: readList(reader, decodeShardMeta) };
     case TAGS['extend-ids']:
       return { type: 'extend-ids', count: reader.u32() };
     case TAGS['put-config']:

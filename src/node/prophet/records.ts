@@ -5,6 +5,7 @@ import { ByteReader, ByteWriter, DecodeError } from '../../kernel/byte-codec.ts'
 import type { KeyRange } from '../../kernel/bytes.ts';
 import { concatBytes, utf8 } from '../../kernel/bytes.ts';
 import type { ShardMeta } from '../shard/shard-meta.ts';
+import { decodeShardMeta, encodeShardMeta } from '../shard/shard-meta-codec.ts';
 import type { StoreDescriptor } from './protocol.ts';
 
 /** `draining`: its replicas are being moved off. `removed`: empty, and never to come back. */
@@ -99,13 +100,13 @@ export function decodeStore(bytes: Uint8Array): StoreRecord {
 
 export function encodeShard(meta: ShardMeta): Uint8Array {
   const writer = new ByteWriter().u8(FORMAT);
-  writeShard(writer, meta);
+  encodeShardMeta(writer, meta);
   return writer.finish();
 }
 
 export function decodeShard(bytes: Uint8Array): ShardMeta {
   const reader = open(bytes);
-  const meta = readShard(reader);
+  const meta = decodeShardMeta(reader);
   reader.end();
   return meta;
 }
@@ -153,31 +154,6 @@ export function readDescriptor(reader: ByteReader): StoreDescriptor {
 
 function readLabel(reader: ByteReader): [string, string] {
   return [reader.text(), reader.text()];
-}
-
-export function writeShard(writer: ByteWriter, meta: ShardMeta): void {
-  writer.u64(meta.id).bytes(meta.start).bytes(meta.end);
-  writer.u64(meta.epoch.generation).u64(meta.epoch.confVersion).u32(meta.replicas.length);
-  for (const replica of meta.replicas) {
-    writer
-      .u64(replica.replicaId)
-      .u64(replica.storeId)
-      .bool(replica.role === 'voter');
-  }
-}
-
-export function readShard(reader: ByteReader): ShardMeta {
-  return {
-    id: reader.u64(),
-    start: copyOf(reader.bytes()),
-    end: copyOf(reader.bytes()),
-    epoch: { generation: reader.u64(), confVersion: reader.u64() },
-    replicas: readList(reader, (item) => ({
-      replicaId: item.u64(),
-      storeId: item.u64(),
-      role: item.bool() ? 'voter' : 'learner',
-    })),
-  };
 }
 
 /** A count, then so many items. A lying count runs into the end of the record. */

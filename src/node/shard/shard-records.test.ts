@@ -9,14 +9,13 @@ import { MemoryEngine } from '../storage/memory-engine.ts';
 import { OverlayBatch } from '../storage/overlay-batch.ts';
 import { WHOLE_SHARD } from './machine-suite.ts';
 import type { ShardMeta } from './shard-meta.ts';
+import { decodeShardMeta, encodeShardMeta } from './shard-meta-codec.ts';
 import {
   buryReplica,
   decodeApplyState,
   decodeDestroy,
   decodeHardState,
   decodeMeta,
-  decodeShardMeta,
-  encodeShardMeta,
   type MetaRecord,
   putApplyState,
   putHardState,

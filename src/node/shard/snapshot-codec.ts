@@ -7,7 +7,7 @@ import type { EntryId, ReplicaId } from '../../kernel/ids.ts';
 import { openRecord, sealRecord } from '../storage/checksum.ts';
 import type { EngineEntry } from '../storage/engine.ts';
 import type { ShardMeta } from './shard-meta.ts';
-import { decodeShardMeta, encodeShardMeta } from './shard-records.ts';
+import { decodeShardMeta, encodeShardMeta } from './shard-meta-codec.ts';
 
 export interface SnapshotHeader {
   readonly meta: ShardMeta;

@@ -3,7 +3,7 @@
 import { ByteReader, ByteWriter } from '../../kernel/byte-codec.ts';
 import type { EntryId, ShardId } from '../../kernel/ids.ts';
 import type { ShardMeta } from '../shard/shard-meta.ts';
-import { decodeShardMeta, encodeShardMeta } from '../shard/shard-records.ts';
+import { decodeShardMeta, encodeShardMeta } from '../shard/shard-meta-codec.ts';
 import { openRecord, sealRecord } from '../storage/checksum.ts';
 import type { Engine, WriteOperation } from '../storage/engine.ts';
 import { stagingHeaderKey } from '../storage/keys.ts';
