@@ -30,6 +30,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'level-engine.ts',
       'memory-engine.ts',
       'overlay-batch.ts',
+      'read-pages.ts',
       'keys.ts',
       'checksum.ts',
     ],

@@ -7,6 +7,7 @@ import type { Entry, EntryKind, HardState } from '../raft/messages.ts';
 import { openRecord, sealRecord } from '../storage/checksum.ts';
 import type { Engine } from '../storage/engine.ts';
 import { applyStateKey, hardStateKey, logKey, logRange } from '../storage/keys.ts';
+import { readPages } from '../storage/read-pages.ts';
 import { decodeApplyState, decodeHardState } from './shard-records.ts';
 import type { ApplyBatch } from './state-machine.ts';
 
@@ -91,17 +92,14 @@ async function readUnchecked(engine: Engine, shardId: ShardId): Promise<StoredLo
 
 async function readEntries(engine: Engine, shardId: ShardId, from: LogIndex): Promise<Entry[]> {
   const entries: Entry[] = [];
-  let next = from;
-  for (;;) {
-    const range = logRange(shardId, next, Number.MAX_SAFE_INTEGER);
-    const page = await engine.scan({ ...range, limit: PAGE_ENTRIES, bytesMax: PAGE_BYTES });
-    for (const { key, value } of page.entries) {
-      const entry = decodeEntry(key, value, next);
-      entries.push(entry);
-      next += 1;
+  const range = logRange(shardId, from, Number.MAX_SAFE_INTEGER);
+  const options = { ...range, limit: PAGE_ENTRIES, bytesMax: PAGE_BYTES };
+  for await (const page of readPages(engine, options)) {
+    for (const { key, value } of page) {
+      entries.push(decodeEntry(key, value, from + entries.length));
     }
-    if (!page.hasMore) return entries;
   }
+  return entries;
 }
 
 function decodeEntry(key: Uint8Array, value: Uint8Array, index: LogIndex): Entry {

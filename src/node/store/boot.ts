@@ -1,7 +1,7 @@
 // Opens every replica that the disk knows. A replica whose records contradict themselves is
 // quarantined: it neither votes nor serves, and its range stays claimed (d.3, lesson 23).
 
-import { EMPTY, type KeyRange, keyAfter } from '../../kernel/bytes.ts';
+import { EMPTY, type KeyRange } from '../../kernel/bytes.ts';
 import type { ShardId } from '../../kernel/ids.ts';
 import type { Observer } from '../../kernel/observer.ts';
 import type { StoredLog } from '../shard/log-store.ts';
@@ -9,6 +9,7 @@ import { readLog } from '../shard/log-store.ts';
 import type { Replica } from '../shard/replica.ts';
 import { decodeMeta, type MetaRecord } from '../shard/shard-records.ts';
 import { metasRange, shardIdOfMetaKey, stagingsRange } from '../storage/keys.ts';
+import { readPages } from '../storage/read-pages.ts';
 import { type SweepOptions, sweepRanges } from './range-sweep.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { installStaged } from './snapshot-install.ts';
@@ -30,19 +31,9 @@ export async function openReplicas(options: BootOptions): Promise<void> {
 }
 
 async function openAll(options: BootOptions): Promise<void> {
-  const { start: first, end } = metasRange();
-  let start = first;
-  for (;;) {
-    const page = await options.engine.scan({
-      start,
-      end,
-      limit: PAGE_SHARDS,
-      bytesMax: PAGE_BYTES,
-    });
-    for (const { key, value } of page.entries) await openOne(options, key, value);
-    const last = page.entries.at(-1);
-    if (!page.hasMore || last === undefined) return;
-    start = keyAfter(last.key);
+  const metas = { ...metasRange(), limit: PAGE_SHARDS, bytesMax: PAGE_BYTES };
+  for await (const page of readPages(options.engine, metas)) {
+    for (const { key, value } of page) await openOne(options, key, value);
   }
 }
 

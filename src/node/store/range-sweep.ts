@@ -1,8 +1,9 @@
 // Deletes ranges of engine keys in pages, through the turn loop: LevelDB has no range deletion, and
 // one huge batch would stall every shard of the node.
 
-import { type KeyRange, keyAfter } from '../../kernel/bytes.ts';
+import type { KeyRange } from '../../kernel/bytes.ts';
 import type { Engine, WriteOperation } from '../storage/engine.ts';
+import { readPages } from '../storage/read-pages.ts';
 
 export interface SweepOptions {
   readonly engine: Engine;
@@ -22,20 +23,8 @@ export async function sweepRanges(
 }
 
 async function sweepRange({ engine, submit }: SweepOptions, range: KeyRange): Promise<void> {
-  let { start } = range;
-  for (;;) {
-    const page = await engine.scan({
-      start,
-      end: range.end,
-      limit: PAGE_KEYS,
-      bytesMax: PAGE_BYTES,
-      keysOnly: true,
-    });
-    if (page.entries.length > 0) {
-      await submit(page.entries.map(({ key }) => ({ type: 'delete', key })));
-    }
-    const last = page.entries.at(-1);
-    if (!page.hasMore || last === undefined) return;
-    start = keyAfter(last.key);
+  const options = { ...range, limit: PAGE_KEYS, bytesMax: PAGE_BYTES, keysOnly: true };
+  for await (const page of readPages(engine, options)) {
+    await submit(page.map(({ key }) => ({ type: 'delete', key })));
   }
 }

@@ -1,7 +1,7 @@
 // Streams the state of a shard to a replica that the log no longer reaches (d.9). The state is an
 // engine snapshot taken in the turn in which the applied index was read, so the two belong together.
 
-import { type KeyRange, keyAfter } from '../../kernel/bytes.ts';
+import type { KeyRange } from '../../kernel/bytes.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { ReplicaId, ShardId } from '../../kernel/ids.ts';
 import type { Observer } from '../../kernel/observer.ts';
@@ -10,6 +10,7 @@ import { type ReplicaDescriptor, replicaById } from '../shard/shard-meta.ts';
 import { CHUNK_BYTES_MAX, encodeHeader, encodePart } from '../shard/snapshot-codec.ts';
 import { stateRangesOf } from '../shard/state-ranges.ts';
 import type { Engine, EngineSnapshot } from '../storage/engine.ts';
+import { readPages } from '../storage/read-pages.ts';
 
 /** Hands a stream to the transport; resolves when the receiver has all of it safely on disk. */
 export type SnapshotStream = (
@@ -139,20 +140,10 @@ async function* readChunks(
 ): AsyncGenerator<Uint8Array> {
   let count = 0;
   for (const range of ranges) {
-    let { start } = range;
-    for (;;) {
-      const page = await engine.scan({
-        start,
-        end: range.end,
-        limit: PAGE_ENTRIES,
-        bytesMax: CHUNK_BYTES_MAX,
-        snapshot,
-      });
-      count += page.entries.length;
-      if (page.entries.length > 0) yield encodePart({ type: 'entries', entries: page.entries });
-      const last = page.entries.at(-1);
-      if (!page.hasMore || last === undefined) break;
-      start = keyAfter(last.key);
+    const options = { ...range, limit: PAGE_ENTRIES, bytesMax: CHUNK_BYTES_MAX, snapshot };
+    for await (const entries of readPages(engine, options)) {
+      count += entries.length;
+      yield encodePart({ type: 'entries', entries });
     }
   }
   yield encodePart({ type: 'end', entries: count });

@@ -1,7 +1,6 @@
 // When a shard has outgrown its capacity (d.6): the leader looks for keys to cut at, asks Prophet for
 // ids, and proposes the split. Everything is checked again when the split is applied.
 
-import { keyAfter } from '../../kernel/bytes.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { MatrixError } from '../../kernel/errors.ts';
 import type { ShardId } from '../../kernel/ids.ts';
@@ -15,6 +14,7 @@ import { type Epoch, sameEpoch } from '../shard/shard-meta.ts';
 import { KeyPlanner, type PlannedPart, type Planner, SplitPlanner } from '../shard/split.ts';
 import type { Engine } from '../storage/engine.ts';
 import { dataRange, userKeyOf } from '../storage/keys.ts';
+import { readPages } from '../storage/read-pages.ts';
 
 export interface SplitterOptions {
   readonly engine: Engine;
@@ -116,26 +116,17 @@ export class Splitter {
     const range = dataRange(replica.meta);
     const snapshot = engine.snapshot();
     try {
-      let { start } = range;
-      for (;;) {
-        const page = await engine.scan({
-          start,
-          end: range.end,
-          limit: PAGE_ENTRIES,
-          bytesMax: PAGE_BYTES,
-          snapshot,
-        });
-        for (const { key, value } of page.entries) {
+      const options = { ...range, limit: PAGE_ENTRIES, bytesMax: PAGE_BYTES, snapshot };
+      for await (const page of readPages(engine, options)) {
+        for (const { key, value } of page) {
           const userKey = userKeyOf(key);
           planner.add({
             key: userKey,
             bytes: userKey.length + decodeValue(key, value).value.length,
           });
         }
-        const last = page.entries.at(-1);
-        if (!page.hasMore || last === undefined) return planner.parts();
-        start = keyAfter(last.key);
       }
+      return planner.parts();
     } finally {
       await snapshot.close();
     }

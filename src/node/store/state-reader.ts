@@ -1,8 +1,9 @@
 // What a state machine may read while it loads.
 
-import { type KeyRange, keyAfter } from '../../kernel/bytes.ts';
+import type { KeyRange } from '../../kernel/bytes.ts';
 import type { StateReader } from '../shard/state-machine.ts';
 import type { Engine, EngineEntry } from '../storage/engine.ts';
+import { readPages } from '../storage/read-pages.ts';
 
 const PAGE_ENTRIES = 1000;
 const PAGE_BYTES = 4 * 1024 * 1024;
@@ -16,17 +17,7 @@ export function stateReader(engine: Engine): StateReader {
 
 async function listRange(engine: Engine, range: KeyRange): Promise<EngineEntry[]> {
   const entries: EngineEntry[] = [];
-  let { start } = range;
-  for (;;) {
-    const page = await engine.scan({
-      start,
-      end: range.end,
-      limit: PAGE_ENTRIES,
-      bytesMax: PAGE_BYTES,
-    });
-    entries.push(...page.entries);
-    const last = page.entries.at(-1);
-    if (!page.hasMore || last === undefined) return entries;
-    start = keyAfter(last.key);
-  }
+  const options = { ...range, limit: PAGE_ENTRIES, bytesMax: PAGE_BYTES };
+  for await (const page of readPages(engine, options)) entries.push(...page);
+  return entries;
 }
